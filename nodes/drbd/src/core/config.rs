@@ -1,0 +1,124 @@
+//! What `.res` files say about a resource, as seen from one node. Units and defaults are DRBD's.
+
+use crate::ids::NodeId;
+
+/// `quorum`, and `quorum-minimum-redundancy`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Quorum {
+    /// No quorum is asked for.
+    Off,
+    /// More than half of the voters.
+    Majority,
+    /// Every voter.
+    All,
+    /// This many, 1 to 32.
+    Count(u8),
+}
+
+/// What happens to application I/O while quorum or data is missing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnLoss {
+    /// It waits.
+    SuspendIo,
+    /// It fails.
+    IoError,
+}
+
+/// One volume of the resource on this node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct VolumeConfig {
+    /// Size of the device in 4 KiB blocks, without metadata.
+    pub size: u64,
+    /// This node has a disk for it (`disk none` otherwise).
+    pub diskful: bool,
+}
+
+/// One peer of this node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerConfig {
+    /// Its node id.
+    pub node: NodeId,
+    /// Its host name.
+    pub name: String,
+    /// It has a disk (`disk none` otherwise, which implies `bitmap no`).
+    pub diskful: bool,
+}
+
+/// A resource as configured on one node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Resource name.
+    pub name: String,
+    /// This node's id.
+    pub node: NodeId,
+    /// Volumes, numbered from 0.
+    pub volumes: Vec<VolumeConfig>,
+    /// Every other node of the resource.
+    pub peers: Vec<PeerConfig>,
+    /// `quorum`, default off.
+    pub quorum: Quorum,
+    /// `quorum-minimum-redundancy`, default off.
+    pub quorum_minimum_redundancy: Quorum,
+    /// `on-no-quorum`, default suspend-io.
+    pub on_no_quorum: OnLoss,
+    /// `on-no-data-accessible`, default io-error.
+    pub on_no_data: OnLoss,
+    /// `auto-promote`, default yes.
+    pub auto_promote: bool,
+    /// `auto-promote-timeout` in ms, default 2000.
+    pub auto_promote_timeout_ms: u64,
+    /// `ping-int` in ms, default 10000.
+    pub ping_int_ms: u64,
+    /// `ping-timeout` in ms, default 500.
+    pub ping_timeout_ms: u64,
+    /// `timeout` in ms, default 6000.
+    pub timeout_ms: u64,
+    /// `ko-count`, default 7.
+    pub ko_count: u32,
+    /// `twopc-timeout` in ms, default 30000.
+    pub twopc_timeout_ms: u64,
+    /// `twopc-retry-timeout` in ms, default 100.
+    pub twopc_retry_timeout_ms: u64,
+    /// `max-epoch-size`, default 2048 writes.
+    pub max_epoch_size: u32,
+    /// `al-extents`, default 1237, 67 to 65534.
+    pub al_extents: u16,
+    /// `c-max-rate` in KiB/s, default 102400.
+    pub c_max_rate_kib: u64,
+    /// `peer-ack-delay` in ms, default 100.
+    pub peer_ack_delay_ms: u64,
+    /// `peer-ack-window` in sectors, default 4096.
+    pub peer_ack_window: u64,
+    /// `max-peers` that metadata has bitmap slots for.
+    pub max_peers: u8,
+}
+
+impl Config {
+    /// A resource with DRBD's defaults, no volumes and no peers.
+    pub fn new(name: &str, node: NodeId) -> Config {
+        Config {
+            name: name.to_owned(),
+            node,
+            volumes: Vec::new(),
+            peers: Vec::new(),
+            quorum: Quorum::Off,
+            quorum_minimum_redundancy: Quorum::Off,
+            on_no_quorum: OnLoss::SuspendIo,
+            on_no_data: OnLoss::IoError,
+            auto_promote: true,
+            auto_promote_timeout_ms: 2_000,
+            ping_int_ms: 10_000,
+            ping_timeout_ms: 500,
+            timeout_ms: 6_000,
+            ko_count: 7,
+            twopc_timeout_ms: 30_000,
+            twopc_retry_timeout_ms: 100,
+            max_epoch_size: 2_048,
+            al_extents: 1_237,
+            c_max_rate_kib: 102_400,
+            peer_ack_delay_ms: 100,
+            peer_ack_window: 4_096,
+            max_peers: 7,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What goes into [`Resource::step`](super::Resource::step) and what comes out.
+
+use crate::ids::{Blocks, NodeId, NodeMask, Time, Uuid, VolumeNumber};
+use crate::packet::Packet;
+use crate::page::{Page, Payload};
+use crate::state::{ConnState, DiskState, ReplState, Role};
+use std::sync::Arc;
+
+/// Names an application request from submission to completion; the caller's choice, unique while in flight.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RequestId(pub u64);
+
+/// Names a request to the lower device from [`Action::Lower`] to [`Event::LowerDone`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct IoTag(pub u64);
+
+/// Names a command from [`Event::Command`] to [`Action::Reply`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CommandId(pub u64);
+
+/// What an application asks of `/dev/drbdN`.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Request {
+    /// Read whole blocks.
+    Read(Blocks),
+    /// Write whole blocks: one page for each.
+    Write {
+        /// First block; the payload gives the length.
+        start: u64,
+        /// Contents.
+        payload: Payload,
+        /// REQ_FUA.
+        fua: bool,
+    },
+    /// Empty flush.
+    Flush,
+    /// Discard; reads as zero afterwards.
+    Discard(Blocks),
+}
+
+/// An I/O error, as the application or the lower device sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IoError;
+
+/// How a request to the lower device ended. A read carries its pages, everything else none.
+pub type LowerResult = Result<Option<Payload>, IoError>;
+
+/// A request to a lower device, in its own 4 KiB blocks: data from 0, internal metadata at the end.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Lower {
+    /// Read.
+    Read(Blocks),
+    /// Write. `preflush` makes all earlier completed writes of the device durable first, `fua` this one.
+    Write {
+        /// First block.
+        start: u64,
+        /// Contents.
+        payload: Payload,
+        /// REQ_PREFLUSH.
+        preflush: bool,
+        /// REQ_FUA.
+        fua: bool,
+    },
+    /// Make all earlier completed writes durable.
+    Flush,
+    /// Discard.
+    Discard(Blocks),
+}
+
+/// An administrator's command, as `drbdsetup` would send it.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Command {
+    /// Attach the lower device of a volume, whose size in 4 KiB blocks is given.
+    Attach(VolumeNumber, u64),
+    /// Detach; `force` does not wait for I/O.
+    Detach(VolumeNumber, bool),
+    /// Start to connect to a configured peer.
+    Connect(NodeId),
+    /// Leave a peer; `force` does not ask it.
+    Disconnect(NodeId, bool),
+    /// Become Primary; `force` takes what data there is.
+    Primary(bool),
+    /// Become Secondary; `force` fails the I/O of those who have it open.
+    Secondary(bool),
+    /// Freeze application I/O.
+    SuspendIo,
+    /// Thaw it.
+    ResumeIo,
+    /// `down`: disconnect and detach everything; the resource goes away with the reply.
+    Down,
+}
+
+/// Why a command, an open or a state change was refused: DRBD's `SS_` codes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[repr(i8)]
+pub enum Refusal {
+    /// SS_TWO_PRIMARIES
+    TwoPrimaries = -1,
+    /// SS_NO_UP_TO_DATE_DISK
+    NoUpToDateDisk = -2,
+    /// SS_NO_LOCAL_DISK
+    NoLocalDisk = -4,
+    /// SS_CONNECTED_OUTDATES
+    ConnectedOutdates = -6,
+    /// SS_ALREADY_STANDALONE
+    AlreadyStandalone = -9,
+    /// SS_CW_FAILED_BY_PEER
+    FailedByPeer = -10,
+    /// SS_IS_DISKLESS
+    IsDiskless = -11,
+    /// SS_DEVICE_IN_USE
+    DeviceInUse = -12,
+    /// SS_NEED_CONNECTION
+    NeedConnection = -15,
+    /// SS_NOT_SUPPORTED
+    NotSupported = -17,
+    /// SS_IN_TRANSIENT_STATE
+    InTransientState = -18,
+    /// SS_CONCURRENT_ST_CHG
+    Concurrent = -19,
+    /// SS_INTERRUPTED
+    Interrupted = -21,
+    /// SS_PRIMARY_READER
+    PrimaryReader = -22,
+    /// SS_TIMEOUT
+    Timeout = -23,
+    /// SS_WEAKLY_CONNECTED
+    WeaklyConnected = -24,
+    /// SS_NO_QUORUM
+    NoQuorum = -25,
+    /// SS_HANDSHAKE_DISCONNECT
+    HandshakeDisconnect = -27,
+    /// SS_HANDSHAKE_RETRY
+    HandshakeRetry = -28,
+    /// ERR_NO_VALID_META_DATA or ERR_MD_UNCLEAN at attach.
+    BadMetadata = -119,
+}
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A command; answered by [`Action::Reply`].
+    Command(CommandId, Command),
+    /// Somebody opens the device of a volume (`true`: for writing); answered by [`Action::Reply`].
+    Open(CommandId, VolumeNumber, bool),
+    /// Somebody closes what was opened (`true`: for writing).
+    Close(VolumeNumber, bool),
+    /// Application I/O on a device that is open; answered by [`Action::Complete`].
+    Submit(VolumeNumber, RequestId, Request),
+    /// A request to the lower device ended.
+    LowerDone(IoTag, LowerResult),
+    /// Both sockets to a peer are up and the features are agreed.
+    LinkUp(NodeId),
+    /// A socket to a peer failed or was closed by the peer.
+    LinkDown(NodeId, LinkFault),
+    /// A packet from a peer whose link is up.
+    Packet(NodeId, Packet),
+    /// The alarm set by [`Action::WakeAt`] went off.
+    Wake,
+}
+
+/// How a link ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkFault {
+    /// The peer closed it.
+    Closed,
+    /// Reset or timed out.
+    Broken,
+}
+
+/// Something to do. The caller carries actions out in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// Try to connect both sockets to this peer until it works ([`Event::LinkUp`]) or [`Action::Unlink`].
+    Link(NodeId),
+    /// Close both sockets to this peer, or stop trying. No [`Event::LinkDown`] follows.
+    Unlink(NodeId),
+    /// Send a packet on its stream. Packets of one stream keep their order.
+    Send(NodeId, Packet),
+    /// A request to the lower device of a volume; ends in [`Event::LowerDone`].
+    Lower(VolumeNumber, IoTag, Lower),
+    /// An application request is finished.
+    Complete {
+        /// Volume.
+        volume: VolumeNumber,
+        /// The request.
+        id: RequestId,
+        /// Pages for a read, `None` for the rest.
+        result: LowerResult,
+        /// For a write or discard: the nodes that acknowledged it (this one if its own disk has it). For a
+        /// flush: this node if its own disk was flushed.
+        copies: NodeMask,
+    },
+    /// A command or an open is finished.
+    Reply(CommandId, Result<(), Refusal>),
+    /// Call with [`Event::Wake`] at this time; replaces the previous one. `None`: no alarm.
+    WakeAt(Option<Time>),
+    /// Something to log, to show in `events2`, and for checkers to see.
+    Notice(Notice),
+}
+
+/// A change that an administrator would see.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Notice {
+    /// Role of this node.
+    Role(Role),
+    /// Disk state of a volume of this node.
+    Disk(VolumeNumber, DiskState),
+    /// Quorum of a volume of this node.
+    Quorum(VolumeNumber, bool),
+    /// Application I/O is suspended, or no longer.
+    Suspended(bool),
+    /// Connection to a peer.
+    Connection(NodeId, ConnState),
+    /// What is known of the role of a peer.
+    PeerRole(NodeId, Role),
+    /// Replication towards a peer.
+    Repl(NodeId, VolumeNumber, ReplState),
+    /// What is known of the disk of a peer.
+    PeerDisk(NodeId, VolumeNumber, DiskState),
+    /// A handshake was decided: the rule and its verdict, in DRBD's words.
+    Handshake(NodeId, VolumeNumber, &'static str, &'static str),
+    /// A resync of this node from the peer ended and this node has all its data (`true`: stable).
+    ResyncDone(NodeId, VolumeNumber, bool),
+    /// A new data generation.
+    NewCurrentUuid(VolumeNumber, Uuid),
+    /// Anything else worth a line.
+    Note(String),
+}
+
+/// `copies` of a request that no node has.
+pub const NO_COPY: NodeMask = NodeMask::NONE;
+
+/// One page as a payload.
+pub fn one(page: Page) -> Payload {
+    Arc::new([page])
+}

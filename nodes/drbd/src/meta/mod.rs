@@ -1,0 +1,1 @@
+//! Metadata v09, internal: superblock, activity log, bitmap (see drbdmeta).

@@ -1,0 +1,417 @@
+//! The packets of DRBD 9 (protocol 124) as values. Names follow `enum drbd_packet`; bytes are the wire's concern.
+
+use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
+use crate::page::Payload;
+use crate::state::{DiskState, ReplState, Role};
+use std::sync::Arc;
+
+/// The two sockets of a connection. They are not ordered against each other.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Stream {
+    /// The ordered stream of requests ("D").
+    Data,
+    /// Acknowledgements and pings ("M").
+    Control,
+}
+
+/// Opaque cookie that the receiver of a request echoes (`block_id`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct BlockId(pub u64);
+
+/// `uuid_flags` of P_UUIDS110.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct UuidFlags(pub u64);
+
+impl UuidFlags {
+    /// The sender wants its own data thrown away.
+    pub const DISCARD_MY_DATA: u64 = 0x1;
+    /// The sender was Primary when it crashed.
+    pub const CRASHED_PRIMARY: u64 = 0x2;
+    /// The sender's disk is Inconsistent.
+    pub const INCONSISTENT: u64 = 0x4;
+    /// The packet announces a new data generation.
+    pub const NEW_DATAGEN: u64 = 0x10;
+    /// The sender is Primary or has no Primary neighbour.
+    pub const STABLE: u64 = 0x20;
+    /// A resync from an unstable source ended at a now stable one.
+    pub const GOT_STABLE: u64 = 0x40;
+    /// Please compare, and resync if needed.
+    pub const RESYNC: u64 = 0x80;
+    /// This connection was Connected before, since the connection object exists.
+    pub const RECONNECT: u64 = 0x100;
+    /// With RESYNC: the Primary is diskless.
+    pub const DISKLESS_PRIMARY: u64 = 0x200;
+    /// The sender was Primary when it lost quorum.
+    pub const PRIMARY_LOST_QUORUM: u64 = 0x400;
+    /// The sender is SyncTarget of another node.
+    pub const SYNC_TARGET: u64 = 0x800;
+    /// Are all bits of `flag` set?
+    pub fn has(self, flag: u64) -> bool {
+        self.0 & flag == flag
+    }
+}
+
+/// P_UUIDS110.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Uuids {
+    /// Current UUID; while SyncTarget of another node the one of that source ("resolved").
+    pub current: Uuid,
+    /// The sender's out-of-sync bits towards the receiver.
+    pub dirty_bits: u64,
+    /// See [`UuidFlags`].
+    pub flags: UuidFlags,
+    /// Weak nodes with NEW_DATAGEN; authoritative nodes without STABLE.
+    pub node_mask: NodeMask,
+    /// Bitmap UUID per listed node id. Unlisted is unknown, listed zero is "in sync as far as I know".
+    pub bitmap: Vec<(NodeId, Uuid)>,
+    /// History, newest first, at most 32.
+    pub history: Vec<Uuid>,
+}
+
+/// P_SIZES, in 4 KiB blocks.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Sizes {
+    /// Backing capacity usable for data, 0 if diskless.
+    pub disk: u64,
+    /// Administrator's limit, 0 for none.
+    pub user: u64,
+    /// Size exposed now.
+    pub current: u64,
+}
+
+/// P_STATE of one volume.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerState {
+    /// The sender's role.
+    pub role: Role,
+    /// The sender's disk.
+    pub disk: DiskState,
+    /// What the sender believes of the receiver's disk.
+    pub peer_disk: DiskState,
+    /// The sender's replication state towards the receiver.
+    pub repl: ReplState,
+    /// Resync paused by the sender (aftr_isp, user_isp, other connection).
+    pub resync_paused: bool,
+    /// The sender's volume has quorum.
+    pub quorum: bool,
+    /// The sender is suspended.
+    pub suspended: bool,
+}
+
+/// Identity of a two-phase commit: initiator and its random, non-zero number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct TwopcId {
+    /// The initiator.
+    pub initiator: NodeId,
+    /// `tid`.
+    pub tid: u32,
+}
+
+/// What a two-phase commit changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// Connect initiator and target; the initiator's role with it.
+    Connect,
+    /// Graceful disconnect of initiator and target; the initiator outdates itself if it says so.
+    Disconnect {
+        /// The initiator's disk becomes Outdated.
+        outdate_me: bool,
+        /// The target's disk becomes Outdated.
+        outdate_you: bool,
+    },
+    /// The initiator becomes Primary.
+    Promote,
+    /// The initiator becomes Secondary.
+    Demote,
+    /// Nothing: finds out who is there (after a lost peer, or to settle Consistent).
+    Empty,
+    /// The initiator's disk changes (attach and graceful detach).
+    Disk {
+        /// Volume.
+        volume: VolumeNumber,
+        /// New disk state of the initiator.
+        to: DiskState,
+    },
+}
+
+/// P_TWOPC_PREPARE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TwopcRequest {
+    /// Transaction.
+    pub id: TwopcId,
+    /// `None`: everybody.
+    pub target: Option<NodeId>,
+    /// Nodes that the request has not reached yet.
+    pub nodes_to_reach: NodeMask,
+    /// The change.
+    pub change: Change,
+}
+
+/// What P_TWOPC_YES collects.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct TwopcReply {
+    /// Nodes that can be reached from below here.
+    pub reachable: NodeMask,
+    /// Primaries among them.
+    pub primaries: NodeMask,
+    /// Nodes without access to the Primary's data.
+    pub weak: NodeMask,
+}
+
+/// How a participant answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TwopcVote {
+    /// P_TWOPC_YES.
+    Yes(TwopcReply),
+    /// P_TWOPC_NO.
+    No,
+    /// P_TWOPC_RETRY.
+    Retry,
+}
+
+/// P_TWOPC_COMMIT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TwopcCommit {
+    /// The request that is committed.
+    pub request: TwopcRequest,
+    /// All Primaries that will be.
+    pub primaries: NodeMask,
+    /// All nodes that can be reached.
+    pub reachable: NodeMask,
+    /// PRI_INCAPABLE: there is a Primary, but it has no good data.
+    pub primary_incapable: bool,
+}
+
+/// A packet. `Data*` and everything not named otherwise travels on [`Stream::Data`].
+#[derive(Clone, PartialEq, Debug)]
+pub enum Packet {
+    /// P_DATA: an application write.
+    Data {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Where.
+        at: Blocks,
+        /// Cookie for the ack.
+        id: BlockId,
+        /// Contents.
+        payload: Payload,
+        /// DP_MAY_SET_IN_SYNC: the ack may clear bits.
+        may_set_in_sync: bool,
+        /// DP_FUA.
+        fua: bool,
+    },
+    /// P_TRIM: an application discard.
+    Trim {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Where.
+        at: Blocks,
+        /// Cookie for the ack.
+        id: BlockId,
+        /// DP_MAY_SET_IN_SYNC.
+        may_set_in_sync: bool,
+    },
+    /// P_DATA_REQUEST: a read by a node that cannot read locally.
+    DataRequest {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Where.
+        at: Blocks,
+        /// Cookie for the reply.
+        id: BlockId,
+    },
+    /// P_DATA_REPLY.
+    DataReply {
+        /// Cookie of the request.
+        id: BlockId,
+        /// Contents.
+        payload: Payload,
+    },
+    /// P_NEG_DREPLY (control): the read failed.
+    NegDReply {
+        /// Cookie of the request.
+        id: BlockId,
+    },
+    /// P_BARRIER: closes the epoch `nr`.
+    Barrier {
+        /// Epoch number, a cookie.
+        nr: u32,
+    },
+    /// P_BARRIER_ACK (control).
+    BarrierAck {
+        /// Epoch number.
+        nr: u32,
+        /// Writes of that epoch.
+        set_size: u32,
+    },
+    /// P_WRITE_ACK, or P_WRITE_ACK_IN_SYNC (control).
+    WriteAck {
+        /// Cookie of the write.
+        id: BlockId,
+        /// P_WRITE_ACK_IN_SYNC: both clear the bits.
+        in_sync: bool,
+    },
+    /// P_NEG_ACK (control): the write failed or there is no disk.
+    NegAck {
+        /// Cookie of the write.
+        id: BlockId,
+    },
+    /// P_OUT_OF_SYNC: the sender dirtied blocks that it does not send.
+    OutOfSync {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Where.
+        at: Blocks,
+    },
+    /// P_DAGTAG: the sender's position in its own write stream.
+    Dagtag(Dagtag),
+    /// P_PEER_DAGTAG: how far the sender followed the lost Primary `node`.
+    PeerDagtag {
+        /// The lost Primary.
+        node: NodeId,
+        /// Last position received from it.
+        dagtag: Dagtag,
+    },
+    /// P_PEER_ACK (control): all writes up to `dagtag` are on the nodes in `mask`.
+    PeerAck {
+        /// Nodes that have them.
+        mask: NodeMask,
+        /// Position in the sender's stream.
+        dagtag: Dagtag,
+    },
+    /// P_PEERS_IN_SYNC (control): sender and `mask` hold the same data here.
+    PeersInSync {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Where.
+        at: Blocks,
+        /// The nodes.
+        mask: NodeMask,
+    },
+    /// P_RS_DATA_REQUEST, with a dagtag P_RS_DAGTAG_REQ: the target asks for blocks.
+    RsDataRequest {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Where.
+        at: Blocks,
+        /// Cookie.
+        id: BlockId,
+        /// The newest write of the Primary that the target knows.
+        dagtag: Option<(NodeId, Dagtag)>,
+    },
+    /// P_RS_DATA_REPLY.
+    RsDataReply {
+        /// Cookie of the request.
+        id: BlockId,
+        /// Contents.
+        payload: Payload,
+    },
+    /// P_NEG_RS_DREPLY (control): the source cannot read.
+    NegRsDReply {
+        /// Cookie of the request.
+        id: BlockId,
+    },
+    /// P_RS_WRITE_ACK (control): resync data is written; both clear the bits.
+    RsWriteAck {
+        /// Cookie of the request.
+        id: BlockId,
+    },
+    /// P_RS_NEG_ACK (control).
+    RsNegAck {
+        /// Cookie of the request.
+        id: BlockId,
+    },
+    /// P_FLUSH_REQUESTS: the ending target asks the Primary to let no write be missed.
+    FlushRequests {
+        /// Sequence number of the sender.
+        seq: u32,
+    },
+    /// P_FLUSH_FORWARD (control).
+    FlushForward {
+        /// Sequence number of the initiator.
+        seq: u32,
+        /// The target that asked.
+        initiator: NodeId,
+    },
+    /// P_FLUSH_REQUESTS_ACK.
+    FlushRequestsAck {
+        /// Sequence number of the initiator.
+        seq: u32,
+        /// The Primary.
+        primary: NodeId,
+    },
+    /// P_BITMAP: the whole bitmap of one volume.
+    Bitmap {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Little-endian words, bit i is block i.
+        words: Arc<[u64]>,
+    },
+    /// P_SIZES.
+    Sizes(VolumeNumber, Sizes),
+    /// P_UUIDS110.
+    Uuids(VolumeNumber, Arc<Uuids>),
+    /// P_CURRENT_UUID.
+    CurrentUuid {
+        /// Volume.
+        volume: VolumeNumber,
+        /// The sender's exposed (diskless) or new current UUID.
+        uuid: Uuid,
+        /// Weak nodes.
+        weak: NodeMask,
+    },
+    /// P_STATE.
+    State(VolumeNumber, PeerState),
+    /// P_TWOPC_PREPARE.
+    TwopcPrepare(TwopcRequest),
+    /// P_TWOPC_YES, P_TWOPC_NO, P_TWOPC_RETRY (control).
+    TwopcVote(TwopcId, TwopcVote),
+    /// P_TWOPC_COMMIT.
+    TwopcCommit(TwopcCommit),
+    /// P_TWOPC_ABORT.
+    TwopcAbort(TwopcRequest),
+    /// P_DISCONNECT: stop trying to connect.
+    Disconnect,
+    /// P_PING (control).
+    Ping,
+    /// P_PING_ACK (control).
+    PingAck,
+}
+
+impl Packet {
+    /// The socket that the packet travels on.
+    pub fn stream(&self) -> Stream {
+        use Packet::*;
+        match self {
+            NegDReply { .. } | BarrierAck { .. } | WriteAck { .. } | NegAck { .. } => Stream::Control,
+            PeerAck { .. } | PeersInSync { .. } | NegRsDReply { .. } => Stream::Control,
+            RsWriteAck { .. } | RsNegAck { .. } | FlushForward { .. } => Stream::Control,
+            TwopcVote(..) | Ping | PingAck => Stream::Control,
+            _ => Stream::Data,
+        }
+    }
+
+    /// Bytes on the wire, the 16-byte header included.
+    pub fn wire_len(&self) -> u32 {
+        use Packet::*;
+        let pages = |payload: &Payload| payload.len() as u32 * Blocks::BYTES as u32;
+        16 + match self {
+            Data { payload, .. } => 24 + pages(payload),
+            DataReply { payload, .. } | RsDataReply { payload, .. } => 24 + pages(payload),
+            Trim { .. } => 28,
+            DataRequest { .. } | NegDReply { .. } | WriteAck { .. } | NegAck { .. } => 24,
+            NegRsDReply { .. } | RsWriteAck { .. } | RsNegAck { .. } | PeersInSync { .. } => 24,
+            RsDataRequest { .. } => 32,
+            Barrier { .. } | BarrierAck { .. } | Dagtag(_) | FlushRequests { .. } => 8,
+            OutOfSync { .. } | PeerAck { .. } | CurrentUuid { .. } => 16,
+            PeerDagtag { .. } | FlushForward { .. } | FlushRequestsAck { .. } => 12,
+            Bitmap { words, .. } => words.len() as u32 * 8,
+            Sizes(..) => 56,
+            Uuids(_, u) => 40 + 8 * (u.bitmap.len() + u.history.len()) as u32,
+            State(..) => 4,
+            TwopcPrepare(_) | TwopcCommit(_) | TwopcAbort(_) => 36,
+            TwopcVote(..) => 32,
+            Disconnect | Ping | PingAck => 0,
+        }
+    }
+}

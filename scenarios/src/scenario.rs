@@ -1,0 +1,189 @@
+//! The scenario: topology, workload, fault plan, options. Times are nanoseconds, sizes bytes, rates bytes per second,
+//! probabilities parts per million; the file spells them with units ("20s", "64MiB", "10Gbit", "2%").
+
+use std::collections::BTreeMap;
+
+/// One run, but for its seed.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Scenario {
+    /// Kebab case, trigger then twist.
+    pub name: String,
+    /// Promises that the scenario is about; all are checked anyway.
+    pub promise: Vec<String>,
+    /// Threads or commits that it comes from.
+    pub origin: Vec<String>,
+    /// Simulated time after which the run ends.
+    pub horizon: u64,
+    /// Hosts.
+    pub pool: Pool,
+    /// Networks by name; DRBD uses `storage`.
+    pub network: BTreeMap<String, Network>,
+    /// Every host's disk.
+    pub disk: Disk,
+    /// Replicated volumes.
+    pub resource: Vec<Resource>,
+    /// Workloads.
+    pub vm: Vec<Vm>,
+    /// What happens, when.
+    pub step: Vec<Step>,
+    /// The plan ends healed: `io-resumes` and `resync-finishes` are demanded at the end.
+    pub heals: bool,
+}
+
+/// The hosts.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Pool {
+    /// Names, e.g. `alpha`.
+    pub hosts: Vec<String>,
+    /// From power to kernel, shortest and longest.
+    pub boot_time: (u64, u64),
+    /// Largest offset of a host's wall clock from true time at the start.
+    pub clock_offset: u64,
+    /// Largest drift of a host's clock, parts per million.
+    pub clock_drift_ppm: u32,
+}
+
+/// One network: a NIC on every host, one switch.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Network {
+    /// One way, shortest and longest.
+    pub latency: (u64, u64),
+    /// Bytes per second of each NIC.
+    pub bandwidth: u64,
+    /// Parts per million.
+    pub loss: u32,
+    /// Parts per million (UDP).
+    pub duplicate: u32,
+    /// Parts per million (UDP).
+    pub reorder: u32,
+}
+
+/// Service of a disk.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Disk {
+    /// A read.
+    pub read: (u64, u64),
+    /// A write into the volatile cache.
+    pub write: (u64, u64),
+    /// A flush.
+    pub flush: (u64, u64),
+    /// Requests served at once.
+    pub parallel: u32,
+    /// Has a volatile write cache.
+    pub volatile_cache: bool,
+}
+
+/// A DRBD resource.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Resource {
+    /// Name, e.g. `vol-a`.
+    pub name: String,
+    /// Size of each volume.
+    pub size: u64,
+    /// How many volumes.
+    pub volumes: u16,
+    /// Hosts with a copy.
+    pub diskful: Vec<String>,
+    /// The host without a copy that gives a vote.
+    pub tiebreaker: Option<String>,
+    /// Further hosts without a copy (clients).
+    pub diskless: Vec<String>,
+    /// DRBD options by name, e.g. `quorum = majority`; see `drbd.conf(5)`.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A workload over one volume.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Vm {
+    /// Name, e.g. `vm-a`.
+    pub name: String,
+    /// Host that it starts on; started again by a step if that host dies.
+    pub on: String,
+    /// Resource, with `/1` for the second volume.
+    pub vdi: String,
+    /// What it does.
+    pub io: Io,
+}
+
+/// Mix of I/O.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Io {
+    /// Weights.
+    pub read: u32,
+    /// Weights.
+    pub write: u32,
+    /// Weights.
+    pub flush: u32,
+    /// Weights.
+    pub discard: u32,
+    /// Size of a request, smallest and largest, multiples of 4 KiB.
+    pub block: (u64, u64),
+    /// Requests in flight at most.
+    pub depth: u32,
+    /// Requests per second, 0 for as fast as depth allows.
+    pub rate: u32,
+    /// Part of the volume that is touched, from its start; 0 for all.
+    pub span: u64,
+}
+
+/// One thing that happens.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Step {
+    /// Name for `--set` and reports.
+    pub id: Option<String>,
+    /// When, from the start.
+    pub at: u64,
+    /// What.
+    pub action: Do,
+}
+
+/// Faults, repairs and planned work. Hosts, networks, resources and VMs by name.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Do {
+    /// The plug is pulled: volatile caches are lost, nobody is told.
+    PowerOff { host: String },
+    /// Power on, boot, bring resources up.
+    Boot { host: String },
+    /// The kernel crashes: like power off, but the disk keeps its cache; reboots by itself.
+    Crash { host: String },
+    /// Clean: VMs stop, resources go down, power off.
+    Shutdown { host: String },
+    /// The host stands still.
+    Freeze { host: String },
+    /// It goes on.
+    Thaw { host: String },
+    /// Packets from one host to the other are lost, on one network or all; one direction.
+    Cut { from: String, to: String, network: Option<String> },
+    /// Undo of Cut.
+    Mend { from: String, to: String, network: Option<String> },
+    /// A host alone: every cut from and to it.
+    Isolate { host: String, network: Option<String> },
+    /// Undo of Isolate.
+    Rejoin { host: String, network: Option<String> },
+    /// A switch is off (network name).
+    SwitchOff { network: String },
+    /// A switch is on again.
+    SwitchOn { network: String },
+    /// Loss on a network, parts per million.
+    Loss { network: String, ppm: u32 },
+    /// Extra latency on a network.
+    Latency { network: String, latency: (u64, u64) },
+    /// Reads and/or writes of the host's disk fail from now on, for one resource's copy.
+    DiskError { host: String, resource: String, read: bool, write: bool },
+    /// The disk works again; the copy is attached anew.
+    DiskRepair { host: String, resource: String },
+    /// The disk answers nothing for a while.
+    DiskStall { host: String, lasts: u64 },
+    /// Stored blocks of a copy change silently: how many, drawn in the span that VMs touch.
+    BitRot { host: String, resource: String, blocks: u32 },
+    /// Flushes are acknowledged but do nothing, until repaired.
+    DiskLies { host: String },
+    /// Undo of DiskLies (what the cache holds is written).
+    DiskHonest { host: String },
+    /// A host's wall clock jumps.
+    ClockStep { host: String, by: i64 },
+    /// A VM is stopped here and started there (no host: stays off).
+    MoveVm { vm: String, to: Option<String> },
+    /// Everything works again: links, switches, disks, hosts on.
+    HealAll,
+}
