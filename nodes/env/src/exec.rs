@@ -173,11 +173,7 @@ impl Child {
 type Cx<'a, 'b> = &'a mut std::task::Context<'b>;
 
 /// Reads what there is; ready at the end of the stream.
-fn poll_collect(
-    cx: Cx<'_, '_>,
-    pipe: &mut imp::Pipe,
-    into: &mut Vec<u8>,
-) -> Poll<io::Result<()>> {
+fn poll_collect(cx: Cx<'_, '_>, pipe: &mut imp::Pipe, into: &mut Vec<u8>) -> Poll<io::Result<()>> {
     loop {
         let mut chunk = [0; 8192];
         let mut buf = ReadBuf::new(&mut chunk);
