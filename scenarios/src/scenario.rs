@@ -139,6 +139,7 @@ pub struct Step {
 
 /// Faults, repairs and planned work. Hosts, networks, resources and VMs by name.
 #[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs, reason = "the fields say host, network, resource, vm")]
 pub enum Do {
     /// The plug is pulled: volatile caches are lost, nobody is told.
     PowerOff { host: String },
@@ -186,4 +187,35 @@ pub enum Do {
     MoveVm { vm: String, to: Option<String> },
     /// Everything works again: links, switches, disks, hosts on.
     HealAll,
+}
+
+impl Do {
+    /// The verb of a scenario file, in kebab case.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Do::PowerOff { .. } => "power-off",
+            Do::Boot { .. } => "boot",
+            Do::Crash { .. } => "crash",
+            Do::Shutdown { .. } => "shutdown",
+            Do::Freeze { .. } => "freeze",
+            Do::Thaw { .. } => "thaw",
+            Do::Cut { .. } => "cut",
+            Do::Mend { .. } => "mend",
+            Do::Isolate { .. } => "isolate",
+            Do::Rejoin { .. } => "rejoin",
+            Do::SwitchOff { .. } => "switch-off",
+            Do::SwitchOn { .. } => "switch-on",
+            Do::Loss { .. } => "loss",
+            Do::Latency { .. } => "latency",
+            Do::DiskError { .. } => "disk-error",
+            Do::DiskRepair { .. } => "disk-repair",
+            Do::DiskStall { .. } => "disk-stall",
+            Do::BitRot { .. } => "bit-rot",
+            Do::DiskLies { .. } => "disk-lies",
+            Do::DiskHonest { .. } => "disk-honest",
+            Do::ClockStep { .. } => "clock-step",
+            Do::MoveVm { .. } => "move-vm",
+            Do::HealAll => "heal-all",
+        }
+    }
 }

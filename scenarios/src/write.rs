@@ -1,0 +1,202 @@
+//! [`Scenario`] to TOML, so that a drawn plan can be kept, read by people, edited and run again.
+//! Everything is written, also what equals a default: a kept plan must not change when a default does.
+
+use std::fmt::{self, Write};
+
+use crate::scenario::*;
+use crate::units::{DURATION, RATE, SHARE, SIZE, format_signed};
+
+/// The file that [`crate::read`] turns into the same scenario.
+pub fn write(scenario: &Scenario) -> String {
+    let mut out = String::new();
+    // Writing into a String cannot fail.
+    let _ = document(&mut out, scenario);
+    out
+}
+
+fn document(out: &mut String, scenario: &Scenario) -> fmt::Result {
+    writeln!(out, "schema  = 1")?;
+    writeln!(out, "name    = {}", quoted(&scenario.name))?;
+    if !scenario.promise.is_empty() {
+        writeln!(out, "promise = {}", list(&scenario.promise))?;
+    }
+    if !scenario.origin.is_empty() {
+        writeln!(out, "origin  = {}", list(&scenario.origin))?;
+    }
+    writeln!(out, "horizon = {}", quoted(&DURATION.format(scenario.horizon)))?;
+    writeln!(out, "heals   = {}", scenario.heals)?;
+    pool(out, &scenario.pool)?;
+    for (name, it) in &scenario.network {
+        network(out, name, it)?;
+    }
+    disk(out, &scenario.disk)?;
+    scenario.resource.iter().try_for_each(|it| resource(out, it))?;
+    scenario.vm.iter().try_for_each(|it| vm(out, it))?;
+    scenario.step.iter().try_for_each(|it| step(out, it))
+}
+
+/// A basic string: quotes, backslashes and control characters escaped.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+fn list(items: &[String]) -> String {
+    let items: Vec<_> = items.iter().map(|item| quoted(item)).collect();
+    format!("[{}]", items.join(", "))
+}
+
+fn span(range: (u64, u64)) -> String {
+    quoted(&DURATION.format_range(range))
+}
+
+fn share(ppm: u32) -> String {
+    quoted(&SHARE.format(u64::from(ppm)))
+}
+
+fn pool(out: &mut String, pool: &Pool) -> fmt::Result {
+    writeln!(out, "\n[pool]")?;
+    writeln!(out, "hosts        = {}", list(&pool.hosts))?;
+    writeln!(out, "boot-time    = {}", span(pool.boot_time))?;
+    writeln!(out, "clock-offset = {}", quoted(&DURATION.format(pool.clock_offset)))?;
+    writeln!(out, "clock-drift  = {}", share(pool.clock_drift_ppm))
+}
+
+fn network(out: &mut String, name: &str, network: &Network) -> fmt::Result {
+    writeln!(out, "\n[network.{name}]")?;
+    writeln!(out, "latency   = {}", span(network.latency))?;
+    writeln!(out, "bandwidth = {}", quoted(&RATE.format(network.bandwidth)))?;
+    writeln!(out, "loss      = {}", share(network.loss))?;
+    writeln!(out, "duplicate = {}", share(network.duplicate))?;
+    writeln!(out, "reorder   = {}", share(network.reorder))
+}
+
+fn disk(out: &mut String, disk: &Disk) -> fmt::Result {
+    writeln!(out, "\n[disk]")?;
+    writeln!(out, "read           = {}", span(disk.read))?;
+    writeln!(out, "write          = {}", span(disk.write))?;
+    writeln!(out, "flush          = {}", span(disk.flush))?;
+    writeln!(out, "parallel       = {}", disk.parallel)?;
+    writeln!(out, "volatile-cache = {}", disk.volatile_cache)
+}
+
+fn resource(out: &mut String, resource: &Resource) -> fmt::Result {
+    writeln!(out, "\n[[resource]]")?;
+    writeln!(out, "name       = {}", quoted(&resource.name))?;
+    writeln!(out, "size       = {}", quoted(&SIZE.format(resource.size)))?;
+    writeln!(out, "volumes    = {}", resource.volumes)?;
+    writeln!(out, "diskful    = {}", list(&resource.diskful))?;
+    if let Some(host) = &resource.tiebreaker {
+        writeln!(out, "tiebreaker = {}", quoted(host))?;
+    }
+    if !resource.diskless.is_empty() {
+        writeln!(out, "diskless   = {}", list(&resource.diskless))?;
+    }
+    if resource.options.is_empty() {
+        return Ok(());
+    }
+    let options: Vec<_> = resource
+        .options
+        .iter()
+        .map(|(name, value)| format!("{name} = {}", quoted(value)))
+        .collect();
+    writeln!(out, "options    = {{ {} }}", options.join(", "))
+}
+
+fn vm(out: &mut String, vm: &Vm) -> fmt::Result {
+    let io = &vm.io;
+    writeln!(out, "\n[[vm]]")?;
+    writeln!(out, "name = {}", quoted(&vm.name))?;
+    writeln!(out, "on   = {}", quoted(&vm.on))?;
+    writeln!(out, "vdi  = {}", quoted(&vm.vdi))?;
+    let weights = format!(
+        "read = {}, write = {}, flush = {}, discard = {}",
+        io.read, io.write, io.flush, io.discard
+    );
+    let block = quoted(&SIZE.format_range(io.block));
+    let span = quoted(&SIZE.format(io.span));
+    let shape = format!("block = {block}, depth = {}, rate = {}, span = {span}", io.depth, io.rate);
+    writeln!(out, "io   = {{ {weights}, {shape} }}")
+}
+
+fn step(out: &mut String, step: &Step) -> fmt::Result {
+    writeln!(out, "\n[[step]]")?;
+    if let Some(id) = &step.id {
+        writeln!(out, "id = {}", quoted(id))?;
+    }
+    writeln!(out, "at = {}", quoted(&DURATION.format(step.at)))?;
+    writeln!(out, "do = {{ {} = {} }}", step.action.verb(), object(&step.action))
+}
+
+/// What follows the verb.
+fn object(action: &Do) -> String {
+    match action {
+        Do::PowerOff { host }
+        | Do::Boot { host }
+        | Do::Crash { host }
+        | Do::Shutdown { host }
+        | Do::Freeze { host }
+        | Do::Thaw { host }
+        | Do::DiskLies { host }
+        | Do::DiskHonest { host } => quoted(host),
+        Do::SwitchOff { network } | Do::SwitchOn { network } => quoted(network),
+        Do::Cut { from, to, network } | Do::Mend { from, to, network } => {
+            fields(&[("from", Some(quoted(from))), ("to", Some(quoted(to))), on(network)])
+        }
+        Do::Isolate { host, network } | Do::Rejoin { host, network } => match network {
+            None => quoted(host),
+            Some(_) => fields(&[("host", Some(quoted(host))), on(network)]),
+        },
+        Do::Loss { network, ppm } => {
+            fields(&[("network", Some(quoted(network))), ("share", Some(share(*ppm)))])
+        }
+        Do::Latency { network, latency } => {
+            fields(&[("network", Some(quoted(network))), ("latency", Some(span(*latency)))])
+        }
+        Do::DiskError { host, resource, read, write } => fields(&[
+            ("host", Some(quoted(host))),
+            ("resource", Some(quoted(resource))),
+            ("read", Some(read.to_string())),
+            ("write", Some(write.to_string())),
+        ]),
+        Do::DiskRepair { host, resource } => {
+            fields(&[("host", Some(quoted(host))), ("resource", Some(quoted(resource)))])
+        }
+        Do::DiskStall { host, lasts } => {
+            let lasts = quoted(&DURATION.format(*lasts));
+            fields(&[("host", Some(quoted(host))), ("lasts", Some(lasts))])
+        }
+        Do::BitRot { host, resource, blocks } => fields(&[
+            ("host", Some(quoted(host))),
+            ("resource", Some(quoted(resource))),
+            ("blocks", Some(blocks.to_string())),
+        ]),
+        Do::ClockStep { host, by } => {
+            fields(&[("host", Some(quoted(host))), ("by", Some(quoted(&format_signed(*by))))])
+        }
+        Do::MoveVm { vm, to } => {
+            fields(&[("vm", Some(quoted(vm))), ("to", to.as_deref().map(quoted))])
+        }
+        Do::HealAll => "true".to_owned(),
+    }
+}
+
+fn on(network: &Option<String>) -> (&'static str, Option<String>) {
+    ("network", network.as_deref().map(quoted))
+}
+
+fn fields(fields: &[(&str, Option<String>)]) -> String {
+    let fields: Vec<_> = fields
+        .iter()
+        .filter_map(|(key, value)| Some(format!("{key} = {}", value.as_ref()?)))
+        .collect();
+    format!("{{ {} }}", fields.join(", "))
+}

@@ -1,0 +1,211 @@
+//! Whatever is drawn can be written and read again: a kept plan is the plan that failed.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use scenarios::*;
+use std::collections::BTreeMap;
+
+const HOSTS: [&str; 3] = ["alpha", "bravo", "charlie"];
+
+fn ordered(max: u64) -> impl Strategy<Value = (u64, u64)> {
+    (0..=max, 0..=max).prop_map(|(a, b)| (a.min(b), a.max(b)))
+}
+
+fn host() -> impl Strategy<Value = String> {
+    (0..3usize).prop_map(|i| HOSTS[i].to_owned())
+}
+
+fn name() -> impl Strategy<Value = Option<String>> {
+    option::of(Just("storage".to_owned()))
+}
+
+fn network() -> impl Strategy<Value = Network> {
+    let share = 0..=PPM_ONE;
+    (ordered(SERVICE_MAX), BANDWIDTH.0..=BANDWIDTH.1, share.clone(), share.clone(), share).prop_map(
+        |(latency, bandwidth, loss, duplicate, reorder)| Network {
+            latency,
+            bandwidth,
+            loss,
+            duplicate,
+            reorder,
+        },
+    )
+}
+
+fn action() -> impl Strategy<Value = Do> {
+    let storage = || "storage".to_owned();
+    let volume = || "vol-a".to_owned();
+    let copy = || prop_oneof![Just("alpha".to_owned()), Just("bravo".to_owned())];
+    let on_hosts = prop_oneof![
+        host().prop_map(|host| Do::PowerOff { host }),
+        host().prop_map(|host| Do::Boot { host }),
+        host().prop_map(|host| Do::Crash { host }),
+        host().prop_map(|host| Do::Shutdown { host }),
+        host().prop_map(|host| Do::Freeze { host }),
+        host().prop_map(|host| Do::Thaw { host }),
+        host().prop_map(|host| Do::DiskLies { host }),
+        host().prop_map(|host| Do::DiskHonest { host }),
+    ];
+    let span = -(CLOCK_OFFSET_MAX as i64)..=CLOCK_OFFSET_MAX as i64;
+    let on_disks = prop_oneof![
+        (copy(), any::<bool>()).prop_map(move |(host, read)| Do::DiskError {
+            host,
+            resource: volume(),
+            read,
+            write: true
+        }),
+        copy().prop_map(move |host| Do::DiskRepair { host, resource: volume() }),
+        (host(), 0..HORIZON_MAX).prop_map(|(host, lasts)| Do::DiskStall { host, lasts }),
+        (copy(), 1..=ROT_MAX).prop_map(move |(host, blocks)| Do::BitRot {
+            host,
+            resource: volume(),
+            blocks
+        }),
+        (host(), span).prop_map(|(host, by)| Do::ClockStep { host, by }),
+    ];
+    let (from, to) = ("alpha".to_owned(), "charlie".to_owned());
+    let (from2, to2) = (from.clone(), to.clone());
+    let on_network = prop_oneof![
+        name().prop_map(move |network| Do::Cut { from: from.clone(), to: to.clone(), network }),
+        name().prop_map(move |network| Do::Mend { from: from2.clone(), to: to2.clone(), network }),
+        (host(), name()).prop_map(|(host, network)| Do::Isolate { host, network }),
+        (host(), name()).prop_map(|(host, network)| Do::Rejoin { host, network }),
+        Just(Do::SwitchOff { network: storage() }),
+        Just(Do::SwitchOn { network: storage() }),
+        (0..=PPM_ONE).prop_map(move |ppm| Do::Loss { network: storage(), ppm }),
+        ordered(SERVICE_MAX).prop_map(move |latency| Do::Latency { network: storage(), latency }),
+    ];
+    prop_oneof![
+        on_hosts,
+        on_disks,
+        on_network,
+        option::of(host()).prop_map(|to| Do::MoveVm { vm: "vm-a".to_owned(), to }),
+        Just(Do::HealAll),
+    ]
+}
+
+fn io() -> impl Strategy<Value = Io> {
+    let weight = 0..=WEIGHT_MAX;
+    let blocks = (1..=256u64, 1..=256u64).prop_map(|(a, b)| (a.min(b) * BLOCK, a.max(b) * BLOCK));
+    (weight.clone(), weight.clone(), 1..=WEIGHT_MAX, weight, blocks, 1..=DEPTH_MAX, 0..=RATE_MAX)
+        .prop_map(|(read, write, flush, discard, block, depth, rate)| Io {
+            read,
+            write,
+            flush,
+            discard,
+            block,
+            depth,
+            rate,
+            span: block.1 * 2,
+        })
+}
+
+fn resource() -> impl Strategy<Value = Resource> {
+    (1_024u64..1 << 20, 1..=4u16, any::<bool>(), any::<bool>()).prop_map(
+        |(blocks, volumes, tie, options)| Resource {
+            name: "vol-a".to_owned(),
+            size: blocks * BLOCK,
+            volumes,
+            diskful: vec!["alpha".to_owned(), "bravo".to_owned()],
+            tiebreaker: tie.then(|| "charlie".to_owned()),
+            diskless: if tie { Vec::new() } else { vec!["charlie".to_owned()] },
+            options: if options {
+                [("quorum", "majority"), ("ping-int", "5")]
+                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                    .into()
+            } else {
+                BTreeMap::new()
+            },
+        },
+    )
+}
+
+fn disk() -> impl Strategy<Value = Disk> {
+    let span = || ordered(SERVICE_MAX);
+    (span(), span(), span(), 1..=PARALLEL_MAX, any::<bool>()).prop_map(
+        |(read, write, flush, parallel, volatile_cache)| Disk {
+            read,
+            write,
+            flush,
+            parallel,
+            volatile_cache,
+        },
+    )
+}
+
+fn pool() -> impl Strategy<Value = Pool> {
+    (ordered(BOOT_MAX), 0..CLOCK_OFFSET_MAX, 0..=CLOCK_DRIFT_MAX).prop_map(
+        |(boot_time, clock_offset, clock_drift_ppm)| Pool {
+            hosts: HOSTS.map(str::to_owned).to_vec(),
+            boot_time,
+            clock_offset,
+            clock_drift_ppm,
+        },
+    )
+}
+
+prop_compose! {
+    fn scenario()(
+        pool in pool(),
+        storage in network(),
+        disk in disk(),
+        resource in resource(),
+        io in io(),
+        on in host(),
+        second in any::<bool>(),
+        actions in vec((0..HORIZON_MAX, action()), 0..20),
+        origin in vec("\\PC{0,40}", 0..3),
+        heals in any::<bool>(),
+    ) -> Scenario {
+        let vdi = if second && resource.volumes > 1 { "vol-a/1" } else { "vol-a" };
+        let step = actions.into_iter().enumerate().map(|(i, (at, action))| {
+            Step { id: (i % 2 == 0).then(|| format!("step-{i}")), at, action }
+        });
+        Scenario {
+            name: "drawn".to_owned(),
+            promise: vec!["one-primary".to_owned()],
+            origin,
+            horizon: HORIZON_MAX,
+            pool,
+            network: [("storage".to_owned(), storage)].into(),
+            disk,
+            vm: vec![Vm { name: "vm-a".to_owned(), on, vdi: vdi.to_owned(), io }],
+            resource: vec![resource],
+            step: step.collect(),
+            heals,
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_scenario_survives_being_written(scenario in scenario()) {
+        validate(&scenario).map_err(|invalid| TestCaseError::fail(invalid.to_string()))?;
+        let text = write(&scenario);
+        match read("drawn.toml", &text) {
+            Ok(again) => prop_assert_eq!(again, scenario),
+            Err(error) => prop_assert!(false, "{error}\n{text}"),
+        }
+    }
+
+    #[test]
+    fn any_text_is_refused_or_read(text in "\\PC{0,200}") {
+        let _ = read("any.toml", &text);
+    }
+
+    /// Closer to the format than any text: a good file with a piece cut out and another put in.
+    #[test]
+    fn a_damaged_file_is_refused_or_read(
+        file in 0..BUILTIN.len(), from in 0..4_000usize, len in 0..80usize, junk in "[-a-z0-9\"\\[\\]{}=.\n]{0,12}",
+    ) {
+        let chars: Vec<char> = BUILTIN[file].text.chars().collect();
+        let from = from.min(chars.len());
+        let to = (from + len).min(chars.len());
+        let text: String =
+            chars[..from].iter().copied().chain(junk.chars()).chain(chars[to..].iter().copied()).collect();
+        if let Ok(scenario) = read("damaged.toml", &text) {
+            prop_assert_eq!(read("again.toml", &write(&scenario)), Ok(scenario));
+        }
+    }
+}
