@@ -1,1 +1,20 @@
-//! sim/kernel
+//! The modelled kernel of one host: block layer and DRBD over the models of disk and network.
+//!
+//! A [`Host`] owns its disk and the [`drbd::core::Resource`]s that its kernel runs. It carries out their actions and
+//! feeds them the events that follow. It is stepped from outside, as the models are: `next_due`, `run_due`. What
+//! the world must know (completions, replies, notices) comes out as [`Out`].
+//!
+//! **Invariant:** nothing of one boot reaches the next, but what the disk holds. No packet of a closed link reaches
+//! a new one: a link is two sockets of one numbered attempt, and every event of another socket is dropped.
+
+mod host;
+mod link;
+mod lower;
+mod slot;
+mod wire;
+
+pub use host::{Host, HostConfig, Out, Power, What};
+pub use link::LinkCounters;
+pub use lower::Region;
+pub use slot::{SlotConfig, SlotPeer};
+pub use wire::Wire;

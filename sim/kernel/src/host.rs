@@ -1,0 +1,666 @@
+//! A host: power, disk, and the resources that its kernel runs.
+
+use crate::link::{Around, Link, LinkCounters, News, tcp_options};
+use crate::lower::{InFlight, Pending, result};
+use crate::slot::{Phase, Slot, SlotConfig};
+use crate::wire::Wire;
+use drbd::core::Resource;
+use drbd::core::event::{
+    Action, Command, CommandId, Event, Lower, LowerResult, Notice, Refusal, RequestId,
+};
+use drbd::ids::{NodeId, NodeMask, Time, Uuid, VolumeNumber};
+use drbd::page::Page;
+use drbd::quirks::Quirks;
+use drbd::state::{ConnState, DiskState};
+use models::disk::{Direction, Disk, Done};
+use models::net::{HostId, Net, NetEvent, NetWhat};
+use models::time::SpanRange;
+use models::{Luck, SimTime, Span};
+
+/// Commands of the kernel itself have this bit; the rest of the number is theirs.
+const OWN: u64 = 1 << 63;
+const OWN_DOWN: u64 = OWN | 1 << 40;
+const OWN_CONNECT: u64 = OWN | 1 << 41;
+/// Owner of a listener's events, in place of a node id.
+const LISTENER: u64 = 0xff;
+/// `Down` is asked for again after this, when it is refused.
+const DOWN_AGAIN: Span = Span::ms(500);
+
+/// How to make a host.
+#[derive(Debug)]
+pub struct HostConfig {
+    /// Its name.
+    pub name: String,
+    /// In the network.
+    pub net: HostId,
+    /// From power to kernel.
+    pub boot_time: SpanRange,
+    /// Seeds the engines, and draws boot times.
+    pub luck: Luck,
+    /// Bugs put back on purpose.
+    pub quirks: Quirks,
+}
+
+/// Is there power, and a kernel?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Power {
+    /// No power.
+    Off,
+    /// The kernel starts at this time.
+    Booting(SimTime),
+    /// Running.
+    Up,
+    /// Resources go down, then the power.
+    ShuttingDown(SimTime),
+}
+
+/// What a host tells the world.
+#[derive(Clone, Debug)]
+pub struct Out {
+    /// Index of the resource on this host.
+    pub slot: usize,
+    /// What.
+    pub what: What,
+}
+
+/// Kinds of [`Out`].
+#[derive(Clone, Debug)]
+pub enum What {
+    /// An application request is finished.
+    Complete {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Request.
+        id: RequestId,
+        /// As in [`Action::Complete`].
+        result: LowerResult,
+        /// As in [`Action::Complete`].
+        copies: NodeMask,
+    },
+    /// A command of the world or an open is finished.
+    Reply(CommandId, Result<(), Refusal>),
+    /// The engine noticed something.
+    Notice(Notice),
+    /// A command of the kernel's own scripts (`up`, `down`) was refused.
+    Refused(&'static str, Refusal),
+    /// The resource is up: attached, and connecting.
+    BroughtUp,
+    /// The kernel runs (`slot` says nothing).
+    Booted,
+    /// The host has shut down and is off (`slot` says nothing).
+    ShutDown,
+}
+
+/// One host.
+pub struct Host {
+    config: HostConfig,
+    disk: Disk<Page>,
+    slots: Vec<Slot>,
+    power: Power,
+    frozen: bool,
+    boots: u32,
+    in_flight: InFlight,
+    failing: Vec<(usize, bool, bool)>,
+    counters: LinkCounters,
+    attempts: u32,
+    stepping: Option<usize>,
+    done: Vec<Done<Page>>,
+    actions: Vec<Action>,
+    news: Vec<News>,
+}
+
+impl Host {
+    /// A host without power whose disk holds metadata as `create-md` and `new-current-uuid --clear-bitmap` leave
+    /// it: `uuids` gives the generation of each resource's volumes, the same on every host.
+    pub fn new(
+        config: HostConfig,
+        mut disk: Disk<Page>,
+        slots: Vec<SlotConfig>,
+        uuids: &[Vec<Uuid>],
+    ) -> Host {
+        for (slot, uuids) in slots.iter().zip(uuids) {
+            for (region, uuid) in slot.regions.iter().zip(uuids) {
+                let Some(region) = region else { continue };
+                let runs = Resource::create_md(&slot.config, region.len, Some(*uuid));
+                for (start, pages) in runs {
+                    for (block, page) in (start..).zip(pages.iter()) {
+                        disk.poke(region.start + block, page.clone());
+                    }
+                }
+            }
+        }
+        Host {
+            config,
+            disk,
+            slots: slots.into_iter().map(Slot::new).collect(),
+            power: Power::Off,
+            frozen: false,
+            boots: 0,
+            in_flight: InFlight::default(),
+            failing: Vec::new(),
+            counters: LinkCounters::default(),
+            attempts: 0,
+            stepping: None,
+            done: Vec::new(),
+            actions: Vec::new(),
+            news: Vec::new(),
+        }
+    }
+
+    // ---- what can be seen ----
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+    /// Power and kernel.
+    pub fn power(&self) -> Power {
+        self.power
+    }
+    /// Does the kernel run, and is it not frozen?
+    pub fn is_acting(&self) -> bool {
+        matches!(self.power, Power::Up | Power::ShuttingDown(_)) && !self.frozen
+    }
+    /// Does a kernel exist, frozen or not?
+    pub fn has_kernel(&self) -> bool {
+        matches!(self.power, Power::Up | Power::ShuttingDown(_))
+    }
+    /// Does it stand still?
+    pub fn is_frozen(&self) -> bool {
+        self.frozen
+    }
+    /// The engine of a resource, if it is up.
+    pub fn engine(&self, slot: usize) -> Option<&Resource> {
+        self.slots.get(slot)?.engine.as_ref()
+    }
+    /// The disk.
+    pub fn disk(&self) -> &Disk<Page> {
+        &self.disk
+    }
+    /// What a volume's lower device holds at a block, as a reader would see it.
+    pub fn peek(&self, slot: usize, volume: usize, block: u64) -> Option<Page> {
+        let region = self.slots.get(slot)?.fixed.regions.get(volume).copied().flatten()?;
+        Some(self.disk.peek(region.start + block))
+    }
+    /// What links did.
+    pub fn link_counters(&self) -> LinkCounters {
+        self.counters
+    }
+    /// The resource whose engine was being stepped when a panic struck.
+    pub fn stepping(&self) -> Option<&str> {
+        Some(self.slots.get(self.stepping?)?.fixed.config.name.as_str())
+    }
+
+    // ---- life ----
+
+    /// Power on; the kernel runs after the boot time.
+    pub fn boot(&mut self, now: SimTime) {
+        if self.power == Power::Off {
+            self.boots += 1;
+            self.disk.power_on(now);
+            let takes = self.config.luck.span(&self.config.boot_time.clone());
+            self.power = Power::Booting(now + takes);
+        }
+    }
+
+    /// Power and kernel at once, without the boot time: how a run begins.
+    pub fn start(&mut self, now: SimTime, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        if self.power == Power::Off {
+            self.boots += 1;
+            self.disk.power_on(now);
+            self.kernel_starts(now, net, out);
+        }
+    }
+
+    fn kernel_starts(&mut self, now: SimTime, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        net.host_up(now, self.config.net);
+        self.power = Power::Up;
+        out.push(Out { slot: 0, what: What::Booted });
+        for slot in 0..self.slots.len() {
+            self.bring_up(now, slot, net, out);
+        }
+    }
+
+    fn kernel_is_gone(&mut self, now: SimTime, net: &mut Net<Wire>) {
+        net.host_down(now, self.config.net);
+        self.power = Power::Off;
+        self.frozen = false;
+        self.in_flight.clear();
+        for slot in &mut self.slots {
+            slot.lost();
+        }
+    }
+
+    /// The plug is pulled.
+    pub fn power_off(&mut self, now: SimTime, net: &mut Net<Wire>) {
+        self.kernel_is_gone(now, net);
+        self.disk.power_off(now);
+    }
+
+    /// The kernel crashes: as [`Host::power_off`], but the disk keeps its power and its cache.
+    pub fn crash(&mut self, now: SimTime, net: &mut Net<Wire>) {
+        self.kernel_is_gone(now, net);
+        self.disk.crash(now);
+    }
+
+    /// It stands still.
+    pub fn freeze(&mut self, now: SimTime, net: &mut Net<Wire>) {
+        if self.power != Power::Off && !self.frozen {
+            self.frozen = true;
+            net.freeze(now, self.config.net);
+        }
+    }
+
+    /// It goes on; what was due strikes now.
+    pub fn thaw(&mut self, now: SimTime, net: &mut Net<Wire>) {
+        if self.frozen {
+            self.frozen = false;
+            net.thaw(now, self.config.net);
+        }
+    }
+
+    /// `drbdadm down all`, then power off; at the latest at `limit`.
+    pub fn shut_down(
+        &mut self,
+        now: SimTime,
+        limit: SimTime,
+        net: &mut Net<Wire>,
+        out: &mut Vec<Out>,
+    ) {
+        if self.power != Power::Up {
+            return;
+        }
+        self.power = Power::ShuttingDown(limit);
+        for slot in 0..self.slots.len() {
+            self.take_down(now, slot, net, out);
+        }
+        self.finish_shut_down(now, net, out);
+    }
+
+    fn finish_shut_down(&mut self, now: SimTime, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        let Power::ShuttingDown(limit) = self.power else { return };
+        if now >= limit || self.slots.iter().all(|s| s.phase == Phase::Gone) {
+            self.kernel_is_gone(now, net);
+            self.disk.power_off(now);
+            out.push(Out { slot: 0, what: What::ShutDown });
+        }
+    }
+
+    // ---- drbdadm ----
+
+    /// `drbdadm up` of one resource.
+    fn bring_up(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        let boots = u64::from(self.boots);
+        let slot = &mut self.slots[at];
+        slot.life += 1;
+        let fixed = &slot.fixed;
+        let luck = self.config.luck.fork_n("engine", boots << 32 | u64::from(slot.life));
+        let luck = luck.fork_n("resource", at as u64).u64();
+        slot.engine = Some(Resource::new(fixed.config.clone(), luck, self.config.quirks));
+        let (owner, here) = ((at as u64) << 8, self.config.net);
+        let listener = net.tcp_listen(here, fixed.listen, tcp_options(), owner | LISTENER);
+        slot.listener = listener.ok();
+        let own = fixed.config.node;
+        let link = |peer: &crate::slot::SlotPeer| {
+            let owner = owner | peer.node.index() as u64;
+            Link::new(peer.node, here, peer.address, owner, own < peer.node)
+        };
+        slot.links = fixed.peers.iter().map(link).collect();
+        let attach: Vec<(usize, u64)> = fixed
+            .regions
+            .iter()
+            .enumerate()
+            .filter_map(|(volume, region)| Some((volume, region.as_ref()?.len)))
+            .collect();
+        slot.phase = Phase::Attaching(attach.len() as u32);
+        for (volume, blocks) in &attach {
+            let command = Command::Attach(VolumeNumber(*volume as u16), *blocks);
+            let id = CommandId(OWN | *volume as u64);
+            self.step(now, at, Event::Command(id, command), net, out);
+        }
+        if attach.is_empty() {
+            self.connect_all(now, at, net, out);
+        }
+    }
+
+    fn connect_all(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        self.slots[at].phase = Phase::Up;
+        out.push(Out { slot: at, what: What::BroughtUp });
+        let peers: Vec<NodeId> = self.slots[at].fixed.peers.iter().map(|p| p.node).collect();
+        for peer in peers {
+            let id = CommandId(OWN_CONNECT | peer.index() as u64);
+            self.step(now, at, Event::Command(id, Command::Connect(peer)), net, out);
+        }
+    }
+
+    fn take_down(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        let slot = &mut self.slots[at];
+        if slot.engine.is_none() {
+            slot.phase = Phase::Gone;
+            return;
+        }
+        slot.phase = Phase::GoingDown;
+        slot.again = SimTime::FAR;
+        self.step(now, at, Event::Command(CommandId(OWN_DOWN), Command::Down), net, out);
+    }
+
+    /// `drbdadm adjust`: attaches what is Diskless and should not be, connects what is StandAlone.
+    pub fn adjust(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        if !self.is_acting() || self.slots[at].phase != Phase::Up {
+            return;
+        }
+        let Slot { engine: Some(engine), fixed, .. } = &self.slots[at] else { return };
+        let mut commands = Vec::new();
+        for (number, region) in (0u16..).zip(&fixed.regions) {
+            let volume = VolumeNumber(number);
+            let diskless = engine.volume(volume).is_some_and(|v| v.disk == DiskState::Diskless);
+            if let (Some(region), true) = (region, diskless) {
+                let id = CommandId(OWN | u64::from(number));
+                commands.push((id, Command::Attach(volume, region.len)));
+            }
+        }
+        for peer in &fixed.peers {
+            if engine.peer(peer.node).0 == ConnState::StandAlone {
+                let id = CommandId(OWN_CONNECT | peer.node.index() as u64);
+                commands.push((id, Command::Connect(peer.node)));
+            }
+        }
+        for (id, command) in commands {
+            self.step(now, at, Event::Command(id, command), net, out);
+        }
+    }
+
+    // ---- application ----
+
+    /// Opens, closes, submits, commands: an event of the host's own programs for one resource. Ignored while the
+    /// resource is not there.
+    pub fn application(
+        &mut self,
+        now: SimTime,
+        at: usize,
+        event: Event,
+        net: &mut Net<Wire>,
+        out: &mut Vec<Out>,
+    ) {
+        if self.is_acting() {
+            self.step(now, at, event, net, out);
+        }
+    }
+
+    /// Is there an engine that could answer an [`Host::application`] event now?
+    pub fn is_ready(&self, at: usize) -> bool {
+        self.is_acting()
+            && self.slots.get(at).is_some_and(|s| s.phase == Phase::Up && s.engine.is_some())
+    }
+
+    // ---- faults of the disk ----
+
+    /// Reads and/or writes of one resource's volumes fail from now on; both `false`: no longer.
+    pub fn set_failing(&mut self, at: usize, read: bool, write: bool) {
+        self.failing.retain(|(slot, ..)| *slot != at);
+        if read || write {
+            self.failing.push((at, read, write));
+        }
+        self.disk.clear_failures(Direction::Read);
+        self.disk.clear_failures(Direction::Write);
+        for (slot, read, write) in &self.failing {
+            for region in self.slots[*slot].fixed.regions.iter().flatten() {
+                if *read {
+                    self.disk.fail_range(Direction::Read, region.start, region.len);
+                }
+                if *write {
+                    self.disk.fail_range(Direction::Write, region.start, region.len);
+                }
+            }
+        }
+    }
+
+    /// Silently changes a stored data block of a volume; `false` if this host has no copy.
+    pub fn rot(&mut self, at: usize, volume: usize, block: u64, to: Page) -> bool {
+        let region =
+            self.slots.get(at).and_then(|s| s.fixed.regions.get(volume).copied().flatten());
+        let Some(region) = region else { return false };
+        self.disk.rot(region.start + block, |page| *page = to);
+        true
+    }
+
+    /// The disk itself: stalls, lies.
+    pub fn disk_mut(&mut self) -> &mut Disk<Page> {
+        &mut self.disk
+    }
+
+    // ---- stepping ----
+
+    /// When [`Host::run_due`] wants to be called; FAR if never.
+    pub fn next_due(&self) -> SimTime {
+        let kernel = match self.power {
+            _ if self.frozen => return SimTime::FAR,
+            Power::Off => return self.disk.next_due().unwrap_or(SimTime::FAR),
+            Power::Booting(at) => at,
+            Power::ShuttingDown(limit) => limit,
+            Power::Up => SimTime::FAR,
+        };
+        let slots = self.slots.iter().map(Slot::due).min().unwrap_or(SimTime::FAR);
+        self.disk.next_due().unwrap_or(SimTime::FAR).min(kernel).min(slots)
+    }
+
+    /// Does all that is due.
+    pub fn run_due(&mut self, now: SimTime, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        if self.frozen {
+            return;
+        }
+        if self.disk.next_due().is_some_and(|due| due <= now) {
+            self.run_disk(now, net, out);
+        }
+        match self.power {
+            Power::Booting(at) if at <= now => return self.kernel_starts(now, net, out),
+            Power::Off | Power::Booting(_) => return,
+            Power::Up => {}
+            Power::ShuttingDown(_) => self.finish_shut_down(now, net, out),
+        }
+        for at in 0..self.slots.len() {
+            if self.slots[at].due() <= now {
+                self.run_slot(now, at, net, out);
+            }
+        }
+    }
+
+    fn run_disk(&mut self, now: SimTime, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        let mut done = std::mem::take(&mut self.done);
+        self.disk.run_due(now, &mut done);
+        for done in done.drain(..) {
+            let Some(pending) = self.in_flight.take(done.owner) else { continue };
+            let at = usize::from(pending.slot);
+            if self.slots[at].life == pending.life {
+                let event = Event::LowerDone(pending.tag, result(done));
+                self.step(now, at, event, net, out);
+            }
+        }
+        self.done = done;
+    }
+
+    fn run_slot(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        for link in 0..self.slots[at].links.len() {
+            let slot = &mut self.slots[at];
+            let counters = &mut self.counters;
+            let mut around = Around { now, net, counters, attempts: &mut self.attempts };
+            slot.links[link].run_due(&mut around);
+        }
+        if self.slots[at].again <= now {
+            self.take_down(now, at, net, out);
+        }
+        let slot = &mut self.slots[at];
+        if slot.wake <= now {
+            slot.wake = SimTime::FAR;
+            self.step(now, at, Event::Wake, net, out);
+        }
+    }
+
+    /// The network has something for this host.
+    pub fn on_net(
+        &mut self,
+        now: SimTime,
+        event: NetEvent<Wire>,
+        net: &mut Net<Wire>,
+        out: &mut Vec<Out>,
+    ) {
+        let (at, whom) = ((event.owner >> 8) as usize, event.owner & 0xff);
+        let Some(slot) = self.slots.get_mut(at) else { return };
+        let counters = &mut self.counters;
+        let mut around = Around { now, net, counters, attempts: &mut self.attempts };
+        if let NetWhat::Incoming { conn, from, .. } = event.what {
+            match slot.links.iter_mut().find(|l| l.there().ip() == from.ip()) {
+                Some(link) => link.incoming(&mut around, conn),
+                None => around.net.tcp_abort(now, conn),
+            }
+            return;
+        }
+        let Some(link) = slot.links.iter_mut().find(|l| l.peer.index() as u64 == whom) else {
+            return;
+        };
+        let peer = link.peer;
+        let mut news = std::mem::take(&mut self.news);
+        link.event(&mut around, event.what, &mut news);
+        for news in news.drain(..) {
+            let event = match news {
+                News::Up => Event::LinkUp(peer),
+                News::Down(fault) => Event::LinkDown(peer, fault),
+                News::Packet(packet) => Event::Packet(peer, packet),
+            };
+            self.step(now, at, event, net, out);
+        }
+        self.news = news;
+    }
+
+    /// One event into an engine, its actions out.
+    fn step(
+        &mut self,
+        now: SimTime,
+        at: usize,
+        event: Event,
+        net: &mut Net<Wire>,
+        out: &mut Vec<Out>,
+    ) {
+        let Some(engine) = &mut self.slots[at].engine else { return };
+        let mut actions = std::mem::take(&mut self.actions);
+        self.stepping = Some(at);
+        engine.step(Time(now.0), event, &mut actions);
+        self.stepping = None;
+        // A reply may step the engine again (attached, so connect); what the first step asked for goes first.
+        let mut own_replies = Vec::new();
+        for action in actions.drain(..) {
+            match action {
+                Action::Reply(id, result) if id.0 & OWN != 0 => own_replies.push((id, result)),
+                action => self.carry_out(now, at, action, net, out),
+            }
+        }
+        self.actions = actions;
+        for (id, result) in own_replies {
+            self.own_reply(now, at, id, result, net, out);
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        now: SimTime,
+        at: usize,
+        action: Action,
+        net: &mut Net<Wire>,
+        out: &mut Vec<Out>,
+    ) {
+        let slot = &mut self.slots[at];
+        let (peer, then) = match action {
+            Action::Send(peer, packet) => (peer, LinkAction::Send(packet)),
+            Action::Link(peer) => (peer, LinkAction::Want),
+            Action::Unlink(peer) => (peer, LinkAction::Unwant),
+            Action::Lower(volume, tag, lower) => return self.lower(now, at, volume, tag, lower),
+            Action::WakeAt(time) => {
+                slot.wake = time.map_or(SimTime::FAR, |t| SimTime(t.0).max(now));
+                return;
+            }
+            Action::Complete { volume, id, result, copies } => {
+                let what = What::Complete { volume, id, result, copies };
+                return out.push(Out { slot: at, what });
+            }
+            Action::Reply(id, result) => {
+                return out.push(Out { slot: at, what: What::Reply(id, result) });
+            }
+            Action::Notice(notice) => {
+                return out.push(Out { slot: at, what: What::Notice(notice) });
+            }
+        };
+        let Some(link) = slot.links.iter_mut().find(|l| l.peer == peer) else { return };
+        let counters = &mut self.counters;
+        let mut around = Around { now, net, counters, attempts: &mut self.attempts };
+        match then {
+            LinkAction::Send(packet) => link.send(&mut around, packet),
+            LinkAction::Want => link.want(&mut around),
+            LinkAction::Unwant => link.unwant(&mut around),
+        }
+    }
+
+    fn lower(
+        &mut self,
+        now: SimTime,
+        at: usize,
+        volume: VolumeNumber,
+        tag: drbd::core::event::IoTag,
+        lower: Lower,
+    ) {
+        let slot = &self.slots[at];
+        let region = slot.fixed.regions.get(volume.index()).copied().flatten();
+        let op = region.and_then(|r| r.map(lower));
+        let Some(op) = op else {
+            panic!(
+                "{} volume {}: request {tag:?} leaves the lower device",
+                slot.fixed.config.name, volume.0
+            );
+        };
+        let owner = self.in_flight.insert(Pending { slot: at as u16, life: slot.life, tag });
+        self.disk.submit_for(now, owner, op);
+    }
+
+    fn own_reply(
+        &mut self,
+        now: SimTime,
+        at: usize,
+        id: CommandId,
+        result: Result<(), Refusal>,
+        net: &mut Net<Wire>,
+        out: &mut Vec<Out>,
+    ) {
+        let which = match id.0 {
+            OWN_DOWN => "down",
+            id if id & OWN_CONNECT == OWN_CONNECT => "connect",
+            _ => "attach",
+        };
+        if let Err(refusal) = result {
+            out.push(Out { slot: at, what: What::Refused(which, refusal) });
+        }
+        let slot = &mut self.slots[at];
+        match (which, slot.phase) {
+            ("attach", Phase::Attaching(1)) => self.connect_all(now, at, net, out),
+            ("attach", Phase::Attaching(n)) => slot.phase = Phase::Attaching(n.saturating_sub(1)),
+            ("down", Phase::GoingDown) if result.is_err() => slot.again = now + DOWN_AGAIN,
+            ("down", Phase::GoingDown) => {
+                let counters = &mut self.counters;
+                let mut around = Around { now, net, counters, attempts: &mut self.attempts };
+                for link in &mut slot.links {
+                    link.unwant(&mut around);
+                }
+                if let Some(listener) = slot.listener {
+                    net.tcp_unlisten(listener);
+                }
+                slot.lost();
+                self.finish_shut_down(now, net, out);
+            }
+            _ => {}
+        }
+    }
+}
+
+enum LinkAction {
+    Send(drbd::packet::Packet),
+    Want,
+    Unwant,
+}

@@ -1,0 +1,313 @@
+//! What every block of one volume was told to hold, and which copies still owe it.
+//!
+//! A write is *in flight* until its completion, then *acked* (the application got success) or *maybe* (it got an
+//! error, or its host died first). An acked write is **owed** by the copies that acknowledged it. A copy drops out
+//! of that set when
+//!
+//! * its host loses power before the write is durable there: a volatile cache owes nothing. Durable is what a
+//!   flush that the disk finished after the write's own completion covers, or what an acknowledged flush of the
+//!   application promised on that node;
+//! * the plan makes its disk lie, fail or rot: no replication engine repairs a disk that breaks its own word;
+//! * it becomes the target of a resync from a copy that holds the write too: from then on only the source owes it,
+//!   because a half-resynced copy is Inconsistent and may not be used. When the resync has ended (stable), the
+//!   target owes all that its source owes. If the source does **not** hold an owed write, the target keeps owing
+//!   it: a resync in the wrong direction must not launder the loss.
+//!
+//! A copy that was not UpToDate when the write was acked never counts, nor one that lost power between submission
+//! and acknowledgement.
+//!
+//! The write must be found by a reader while the copies that owe it cannot be outvoted: the copies that do not hold
+//! it are fewer than a majority of all copies, or the reader's own copy holds it. (With three copies and volatile
+//! caches, a power loss of two that meet again without the third loses what was never flushed there; no quorum
+//! rule can help.) A write that nobody owes any longer may still be there; then the next older owed write is the
+//! oldest that a reader may see.
+
+mod history;
+mod write;
+
+pub use history::{Judgement, Wrong};
+pub use write::{DiskMark, Fate, Write, WriteId};
+
+use drbd::ids::{Blocks, NodeId, NodeMask};
+use drbd::page::Page;
+use history::Block;
+use std::collections::VecDeque;
+use write::Writes;
+
+/// Becomes durable on one copy once its disk's durable mark passes `mark`.
+#[derive(Clone, Copy)]
+struct Pending {
+    mark: u64,
+    seq: u64,
+    what: What,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Write(WriteId),
+    /// Everything that the copy holds: a resync ended.
+    All,
+}
+
+/// The history of one volume.
+pub struct Ledger {
+    copies: NodeMask,
+    writes: Writes,
+    blocks: Vec<Block>,
+    pending: Vec<VecDeque<Pending>>,
+    lost_power: Vec<u64>,
+    distrusted: NodeMask,
+    acks: u64,
+    touched: Vec<u64>,
+}
+
+impl Ledger {
+    /// Nothing written yet; `copies` are the nodes with a disk.
+    pub fn new(copies: NodeMask) -> Ledger {
+        Ledger {
+            copies,
+            writes: Writes::default(),
+            blocks: Vec::new(),
+            pending: (0..NodeId::COUNT).map(|_| VecDeque::new()).collect(),
+            lost_power: vec![0; NodeId::COUNT],
+            distrusted: NodeMask::NONE,
+            acks: 0,
+            touched: Vec::new(),
+        }
+    }
+
+    /// The number that a block written by write `number` holds.
+    pub fn stamp(number: u64, block: u64) -> Page {
+        Page::Stamp(number << 24 | (block & 0xff_ffff))
+    }
+
+    /// How many blocks from 0 may have been touched.
+    pub fn span(&self) -> u64 {
+        self.blocks.len() as u64
+    }
+
+    /// How many writes are remembered.
+    pub fn remembered(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// A write (`zero`: a discard) goes out.
+    pub fn submitted(&mut self, now: u64, number: u64, at: Blocks, zero: bool) -> WriteId {
+        let end = at.end() as usize;
+        if self.blocks.len() < end {
+            self.blocks.resize_with(end, Block::default);
+        }
+        let id = self.writes.insert(Write::new(number, at, zero, now));
+        self.writes[id].refs = 1;
+        for block in at.iter() {
+            self.prune(block);
+            self.blocks[block as usize].push(id);
+            self.writes[id].refs += 1;
+            self.touched.push(block);
+        }
+        id
+    }
+
+    /// It was acknowledged with success; `copies` said that they have it, and were UpToDate.
+    pub fn acked(&mut self, now: u64, id: WriteId, copies: NodeMask, marks: &[DiskMark]) {
+        let since = self.writes[id].submitted;
+        let mut holders = copies.and(self.copies).and(self.distrusted.complement());
+        for node in holders.iter() {
+            if self.lost_power[node.index()] > since {
+                holders.remove(node);
+            }
+        }
+        self.acks += 1;
+        let seq = self.acks;
+        let write = &mut self.writes[id];
+        write.fate = Fate::Acked { at: now, seq };
+        self.holds(id, holders, seq, marks);
+        self.writes.release(id);
+    }
+
+    /// It failed, or whoever waited for it is gone: it may have happened or not.
+    pub fn failed(&mut self, id: WriteId) {
+        self.writes[id].fate = Fate::Maybe;
+        self.writes.release(id);
+    }
+
+    fn holds(&mut self, id: WriteId, holders: NodeMask, seq: u64, marks: &[DiskMark]) {
+        self.writes[id].holders = holders;
+        for node in holders.iter() {
+            let mark = marks[node.index()];
+            self.drain(node, mark.durable);
+            if mark.completed <= mark.durable {
+                self.writes[id].durable.insert(node);
+            } else {
+                self.writes[id].refs += 1;
+                self.queue(node, Pending { mark: mark.completed, seq, what: What::Write(id) });
+            }
+        }
+    }
+
+    fn queue(&mut self, node: NodeId, entry: Pending) {
+        self.pending[node.index()].push_back(entry);
+    }
+
+    /// What the disk of `node` made durable counts.
+    fn drain(&mut self, node: NodeId, durable: u64) {
+        while let Some(front) = self.pending[node.index()].front() {
+            if front.mark > durable {
+                break;
+            }
+            self.settle(node);
+        }
+    }
+
+    fn settle(&mut self, node: NodeId) {
+        let Some(entry) = self.pending[node.index()].pop_front() else { return };
+        match entry.what {
+            What::Write(id) => {
+                let write = &mut self.writes[id];
+                if write.holders.has(node) {
+                    write.durable.insert(node);
+                }
+                self.writes.release(id);
+            }
+            What::All => {
+                for write in self.writes.iter_mut() {
+                    if write.holders.has(node) && write.seq() <= entry.seq {
+                        write.durable.insert(node);
+                    }
+                }
+            }
+        }
+    }
+
+    /// To be kept by whoever submits a flush, for [`Ledger::flushed`].
+    pub fn flush_submitted(&self) -> u64 {
+        self.acks
+    }
+
+    /// An application's flush was acknowledged by `copies`: what was acked before it was submitted is durable there.
+    pub fn flushed(&mut self, submitted: u64, copies: NodeMask) {
+        for node in copies.and(self.copies).iter() {
+            while self.pending[node.index()].front().is_some_and(|f| f.seq <= submitted) {
+                self.settle(node);
+            }
+        }
+    }
+
+    /// The host of a copy lost power.
+    pub fn power_lost(&mut self, now: u64, node: NodeId, durable: u64) {
+        self.drain(node, durable);
+        self.lost_power[node.index()] = now;
+        while let Some(entry) = self.pending[node.index()].pop_front() {
+            match entry.what {
+                What::Write(id) => {
+                    if !self.writes[id].durable.has(node) {
+                        self.writes[id].holders.remove(node);
+                    }
+                    self.writes.release(id);
+                }
+                What::All => {
+                    for write in self.writes.iter_mut().filter(|w| !w.durable.has(node)) {
+                        write.holders.remove(node);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The plan broke the disk of a copy: it owes nothing, and nothing new until it is trusted again.
+    pub fn distrust(&mut self, node: NodeId) {
+        self.distrusted.insert(node);
+        for write in self.writes.iter_mut() {
+            write.holders.remove(node);
+            write.durable.remove(node);
+        }
+        while let Some(entry) = self.pending[node.index()].pop_front() {
+            if let What::Write(id) = entry.what {
+                self.writes.release(id);
+            }
+        }
+    }
+
+    /// The disk of a copy is good again.
+    pub fn trust(&mut self, node: NodeId) {
+        self.distrusted.remove(node);
+    }
+
+    /// Copies that the plan has broken.
+    pub fn distrusted(&self) -> NodeMask {
+        self.distrusted
+    }
+
+    /// The plan changed what a copy stores: nobody can be held to the contents of the block any more.
+    pub fn rotted(&mut self, block: u64) {
+        let index = block as usize;
+        if self.blocks.len() <= index {
+            self.blocks.resize_with(index + 1, Block::default);
+        }
+        self.blocks[index].rotten = true;
+    }
+
+    /// Is the block outside all promises, because the plan rotted it?
+    pub fn is_rotten(&self, block: u64) -> bool {
+        self.blocks.get(block as usize).is_some_and(|b| b.rotten)
+    }
+
+    /// `target` became the target of a resync from `source`.
+    pub fn resync_started(&mut self, target: NodeId, source: NodeId) {
+        for id in self.writes.ids() {
+            let write = &self.writes[id];
+            if !write.holders.has(target) {
+                continue;
+            }
+            if write.holders.has(source) || !self.is_owed(write, None) {
+                let write = &mut self.writes[id];
+                write.holders.remove(target);
+                write.durable.remove(target);
+            }
+        }
+    }
+
+    /// The resync of `target` from `source` ended, and was stable.
+    pub fn resync_done(&mut self, target: NodeId, source: NodeId, mark: DiskMark) {
+        if self.distrusted.has(target) {
+            return;
+        }
+        let durable = mark.completed <= mark.durable;
+        for id in self.writes.ids() {
+            let write = &self.writes[id];
+            let unowed = write.holders.has(target) && !self.is_owed(write, None);
+            let write = &mut self.writes[id];
+            if write.holders.has(source) {
+                write.holders.insert(target);
+                if durable {
+                    write.durable.insert(target);
+                }
+            } else if unowed {
+                write.holders.remove(target);
+                write.durable.remove(target);
+            }
+        }
+        if !durable {
+            let entry = Pending { mark: mark.completed, seq: self.acks, what: What::All };
+            self.queue(target, entry);
+        }
+    }
+
+    /// May the copies outside `holders` not decide without them?
+    fn cannot_be_outvoted(&self, holders: NodeMask) -> bool {
+        let copies = self.copies.len();
+        !holders.is_empty() && copies - holders.and(self.copies).len() < copies / 2 + 1
+    }
+
+    fn is_owed(&self, write: &Write, reader: Option<NodeId>) -> bool {
+        matches!(write.fate, Fate::Acked { .. })
+            && (reader.is_some_and(|r| write.holders.has(r))
+                || self.cannot_be_outvoted(write.holders))
+    }
+
+    /// Blocks written since the last call, each at least once.
+    pub fn take_touched(&mut self, into: &mut Vec<u64>) {
+        into.clear();
+        std::mem::swap(into, &mut self.touched);
+    }
+}
