@@ -1,0 +1,83 @@
+//! `--json FILE`: the results for programs.
+
+use serde_json::{Map, Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::report::failure::replay;
+use crate::report::tally::{Tally, is_whole, percentile};
+
+/// The document. Hashes are strings, because 64 bits do not survive as a number everywhere.
+pub fn document(tally: &mut Tally, commit: &str, wall: Duration, exit_code: u8) -> Value {
+    let seconds = |ns: u128| ns as f64 / 1e9;
+    let runs: Vec<_> = tally
+        .runs
+        .iter()
+        .map(|(name, seed, hash)| json!({"name": name, "seed": seed, "trace_hash": format!("{hash:#018x}")}))
+        .collect();
+    let mut recovery = Map::new();
+    for (name, times) in &mut tally.recovery {
+        times.sort_unstable();
+        let rank = |percent| seconds(percentile(times, percent).into());
+        let value = json!({"p50_s": rank(50), "p99_s": rank(99), "count": times.len()});
+        recovery.insert(name.clone(), value);
+    }
+    // Only plans that end healed can be excused from converging: they are the whole.
+    let share = |plans: u64| plans as f64 / tally.healed.max(1) as f64;
+    let excused: Map<_, _> = tally
+        .excused
+        .iter()
+        .map(|(reason, plans)| (reason.clone(), json!(share(*plans))))
+        .collect();
+    let failures: Vec<_> = tally.failures.iter().map(failure).collect();
+    json!({
+        "commit": commit,
+        "exit_code": exit_code,
+        "scenarios": {
+            "passed": tally.passed,
+            "failed": tally.failed,
+            "skipped": tally.skipped,
+        },
+        "seeds": tally.seeds.len(),
+        "drawn": tally.drawn,
+        "healed": tally.healed,
+        "sim_seconds": seconds(tally.sim_ns),
+        "cpu_seconds": seconds(tally.cpu_ns),
+        "wall_seconds": wall.as_secs_f64(),
+        "peak_mib": tally.peak_kib as f64 / 1_024.0,
+        "events": tally.events as u64,
+        "runs": runs,
+        "promises": tally.promises,
+        "excused": excused,
+        "excused_share": share(tally.excused_plans),
+        "faults": tally.faults,
+        "recovery": recovery,
+        "failures": failures,
+    })
+}
+
+type Failure = (crate::runner::job::Job, crate::runner::job::Done, crate::runner::job::Failed);
+
+fn failure((job, done, failed): &Failure) -> Value {
+    let whole = is_whole(done);
+    json!({
+        "scenario": done.name,
+        "seed": (!whole).then_some(job.seed),
+        "promise": failed.promise,
+        "class": failed.severity.label().to_lowercase(),
+        "time_s": failed.at.map(|at| at as f64 / 1e9),
+        "what": failed.what,
+        "replay": (!whole).then(|| replay(job, done)),
+    })
+}
+
+/// Writes a document; the error names the file.
+pub fn write(path: &Path, document: &Value) -> Result<(), String> {
+    let text = format!("{document:#}\n");
+    std::fs::write(path, text).map_err(|error| {
+        format!(
+            "--json {}: {error}\n  remedy: name a file in a folder that can be written",
+            path.display()
+        )
+    })
+}

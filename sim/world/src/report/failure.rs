@@ -1,0 +1,183 @@
+//! A failing run: what broke, what led there, how the hosts stood, how to see it again.
+
+use std::fmt::Write;
+
+use super::tally::is_whole;
+use super::text;
+use crate::runner::job::{Done, Failed, Job, Line, Source};
+
+/// Frames of a backtrace that are shown; all are in the kept run.
+const FRAMES: usize = 12;
+
+/// Where a failing run was kept.
+pub struct Kept {
+    /// The folder.
+    pub folder: String,
+    /// Files in it.
+    pub files: Vec<&'static str>,
+    /// What making it again showed, if not the same.
+    pub note: Option<String>,
+}
+
+/// The verdict line.
+pub fn headline(job: &Job, done: &Done, failed: &Failed) -> String {
+    let label = failed.severity.label();
+    if is_whole(done) {
+        return format!("FAIL  {}  {label} {}", done.name, failed.promise);
+    }
+    let name = if job.source == Source::Drawn { "drawn plan" } else { &done.name };
+    let at = failed.at.map_or(String::new(), |at| format!("  t={}", text::at(at)));
+    format!("FAIL  {name}  seed {}{at}  {label} {}", text::seed(job.seed), failed.promise)
+}
+
+/// The whole block, several lines.
+pub fn block(job: &Job, done: &Done, failed: &Failed, kept: Option<&Kept>, commit: &str) -> String {
+    let mut out = headline(job, done, failed) + "\n";
+    for line in failed.what.lines() {
+        let _ = writeln!(out, "  {line}");
+    }
+    if is_whole(done) {
+        return out;
+    }
+    story(&mut out, done, failed);
+    if let Some(backtrace) = &failed.backtrace {
+        let _ = writeln!(out, "\n  backtrace, the frames of this repository:");
+        out.push_str(&frames(backtrace));
+    }
+    if !failed.hosts.is_empty() {
+        let head = ["host", "resource", "role", "disk", "quorum", "peers", "out of sync"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(failed.hosts.iter().map(|row| row.to_vec()));
+        let _ = write!(out, "\n{}", text::table(&rows));
+    }
+    let _ = writeln!(out, "\n  replay   {}      (at {commit})", replay(job, done));
+    if let Some(kept) = kept {
+        let _ = writeln!(out, "  see      {}/: {}", kept.folder, kept.files.join(" · "));
+        if let Some(note) = &kept.note {
+            let _ = writeln!(out, "  note     {note}");
+        }
+    }
+    out
+}
+
+fn story(out: &mut String, done: &Done, failed: &Failed) {
+    if failed.story.is_empty() {
+        return;
+    }
+    let wide = |part: fn(&Line) -> &str| {
+        failed.story.iter().map(|line| part(line).chars().count()).max().unwrap_or(0)
+    };
+    let (who, part) = (wide(|line| &line.who), wide(|line| &line.part));
+    out.push('\n');
+    for (i, line) in failed.story.iter().enumerate() {
+        let mark = if failed.decision == Some(i) { "      ◀ the decision" } else { "" };
+        let at = text::at(line.at);
+        let _ = writeln!(
+            out,
+            "  t={at:>9}  {:<who$}  {:<part$}  {}{mark}",
+            line.who, line.part, line.text
+        );
+    }
+    let lines = failed.story.len();
+    let events = text::count(u128::from(done.events));
+    let _ = writeln!(out, "  ({lines} of {events} events)");
+}
+
+/// Frames of our own code with their places; the rest of a backtrace is the runtime's.
+fn frames(backtrace: &str) -> String {
+    let foreign = ["/rustc/", "/.cargo/", "/nptl/", "/sysdeps/", "runner/worker.rs"];
+    let lines: Vec<&str> = backtrace.lines().collect();
+    let ours = |place: &str| place.starts_with("at ") && !foreign.iter().any(|f| place.contains(f));
+    let pairs = lines.windows(2).map(|pair| (pair[0].trim(), pair[1].trim()));
+    let mut shown: Vec<String> = pairs
+        .filter(|(_, place)| ours(place))
+        .map(|(what, place)| format!("    {what}  {place}\n"))
+        .collect();
+    if shown.is_empty() {
+        shown = lines.iter().map(|line| format!("    {line}\n")).collect();
+    }
+    shown.truncate(FRAMES);
+    shown.concat()
+}
+
+/// The command that makes this run again, complete.
+pub fn replay(job: &Job, done: &Done) -> String {
+    let mut words = vec!["cargo xtask sim".to_owned()];
+    match &job.source {
+        Source::Drawn => {}
+        Source::Builtin(_) => words.push(done.name.clone()),
+        Source::File { path, .. } => words.push(format!("--file {}", quoted(path))),
+    }
+    words.push(format!("--seed {}", text::seed(job.seed)));
+    words.extend(job.quirk.iter().map(|quirk| format!("--quirk {quirk}")));
+    if let Some(drill) = job.drill {
+        words.push(format!("--drill {}", format!("{drill:?}").to_lowercase()));
+    }
+    words.join(" ")
+}
+
+/// As a shell wants it.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(plain) {
+        path.to_owned()
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runner::job::Severity;
+
+    fn job(source: Source) -> Job {
+        let quirk = Some("no-bump".to_owned());
+        Job { index: 0, source, seed: 42, quirk, wall_limit_ms: 1, keep: None, drill: None }
+    }
+
+    #[test]
+    fn a_failure_says_what_when_and_how_to_see_it_again() {
+        let line = |at, text: &str| Line {
+            at,
+            who: "alpha".to_owned(),
+            part: "drbd".to_owned(),
+            text: text.to_owned(),
+        };
+        let mut failed = Failed::bare(Severity::Safety, "one-primary", "two Primaries".to_owned());
+        failed.at = Some(143_882_000_000);
+        failed.story =
+            vec![line(20_004_000_000, "quorum yes → no"), line(61_000_000_000, "Primary")];
+        failed.decision = Some(1);
+        failed.hosts = vec!["alpha vol-a Primary UpToDate yes bravo:Est 0"]
+            .into_iter()
+            .map(|row| row.split(' ').map(str::to_owned).collect::<Vec<_>>().try_into().expect("7"))
+            .collect();
+        let done = Done { name: "flapping-link".to_owned(), events: 21_904, ..Done::default() };
+        let kept = Kept { folder: "runs/x".to_owned(), files: vec!["events.log"], note: None };
+        let job = job(Source::Builtin("scenarios/network/flapping-link.toml".to_owned()));
+        let expected = "\
+FAIL  flapping-link  seed 42  t=143.882s  SAFETY one-primary
+  two Primaries
+
+  t=  20.004s  alpha  drbd  quorum yes → no
+  t=  61.000s  alpha  drbd  Primary      ◀ the decision
+  (2 of 21 904 events)
+
+  host   resource  role     disk      quorum  peers      out of sync
+  alpha  vol-a     Primary  UpToDate  yes     bravo:Est  0
+
+  replay   cargo xtask sim flapping-link --seed 42 --quirk no-bump      (at 4f2c1d9)
+  see      runs/x/: events.log
+";
+        assert_eq!(block(&job, &done, &failed, Some(&kept), "4f2c1d9"), expected);
+    }
+
+    #[test]
+    fn a_path_is_quoted_for_the_shell() {
+        let done = Done::default();
+        let file = |path: &str| Source::File { path: path.to_owned(), text: String::new() };
+        let line = replay(&job(file("it's here.toml")), &done);
+        assert_eq!(line, "cargo xtask sim --file 'it'\\''s here.toml' --seed 42 --quirk no-bump");
+    }
+}

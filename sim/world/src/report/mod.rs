@@ -1,0 +1,146 @@
+//! What an invocation says: verdicts, times to recover, faults, promises, and one plain last line.
+
+pub mod failure;
+pub mod progress;
+pub mod tally;
+pub mod text;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+use failure::Kept;
+use tally::{Tally, percentile};
+
+/// Failing runs that are shown in full; the others have a line each.
+pub const SHOWN: usize = 5;
+
+/// What the report says beside the sums.
+pub struct Frame<'a> {
+    /// Of the code that ran.
+    pub commit: &'a str,
+    /// Real time of the invocation.
+    pub wall: Duration,
+    /// Kept runs, by index of the run.
+    pub kept: &'a BTreeMap<u64, Kept>,
+    /// Each run was made twice.
+    pub twice: bool,
+    /// Bug put back.
+    pub quirk: Option<&'a str>,
+    /// Stopped by hand.
+    pub interrupted: bool,
+}
+
+/// The whole report, for stdout.
+pub fn render(tally: &mut Tally, frame: &Frame) -> String {
+    let mut out = String::new();
+    passed(&mut out, tally, frame);
+    for (i, (job, done, failed)) in tally.failures.iter().enumerate() {
+        if i < SHOWN || tally::is_whole(done) {
+            let kept = frame.kept.get(&job.index).filter(|_| !tally::is_whole(done));
+            let _ = writeln!(out, "{}", failure::block(job, done, failed, kept, frame.commit));
+        } else {
+            let _ = writeln!(out, "{}", failure::headline(job, done, failed));
+        }
+    }
+    if tally.failures.is_empty() {
+        out.push('\n');
+    }
+    sums(&mut out, tally, frame);
+    out
+}
+
+/// A line per scenario without failure.
+fn passed(out: &mut String, tally: &Tally, frame: &Frame) {
+    let mut scenarios: Vec<_> = tally.scenarios.iter().collect();
+    scenarios.sort_by_key(|(_, sums)| sums.order);
+    let mut rows = Vec::new();
+    for (name, sums) in scenarios {
+        if sums.failed == sums.runs {
+            continue;
+        }
+        let (first, last) = sums.seeds;
+        let seeds = match name.as_str() {
+            _ if first == last => format!("seed {}", text::seed(first)),
+            _ => format!("seeds {}..{}", text::seed(first), text::seed(last.saturating_add(1))),
+        };
+        let name = if name == "drawn" { "drawn plans" } else { name };
+        let mut runs = text::plural(sums.runs - sums.failed, "run");
+        if frame.twice {
+            runs.push_str(", each twice");
+        }
+        let slowest = sums.slowest.as_ref();
+        rows.push(vec![
+            "ok  ".to_owned(),
+            name.to_owned(),
+            seeds,
+            runs,
+            format!("{} simulated", text::time(sums.sim_ns)),
+            text::plural(sums.faults, "fault"),
+            slowest
+                .map_or(String::new(), |(what, ns)| format!("{what} {}", text::time((*ns).into()))),
+        ]);
+    }
+    // The verdict stands at the margin, as FAIL does.
+    for line in text::table(&rows).lines() {
+        let _ = writeln!(out, "{}", line.trim_start());
+    }
+}
+
+/// The lines below the verdicts.
+fn sums(out: &mut String, tally: &mut Tally, frame: &Frame) {
+    let mut recovery = Vec::new();
+    for (name, times) in &mut tally.recovery {
+        times.sort_unstable();
+        let rank = |percent| text::time(percentile(times, percent).into());
+        recovery.push(format!("{name} p50 {} p99 {}", rank(50), rank(99)));
+    }
+    listed(out, "recovery", recovery);
+    let counts = |map: &BTreeMap<String, u64>, noun: &str| -> Vec<String> {
+        map.iter().map(|(name, n)| format!("{name}{noun} {}", text::count((*n).into()))).collect()
+    };
+    listed(out, "faults", counts(&tally.faults, ""));
+    listed(out, "promises", counts(&tally.promises, ""));
+    if tally.excused_plans > 0 {
+        let of = format!("of {} that end healed", text::plural(tally.healed, "plan"));
+        listed(out, "excused", vec![format!("{} {of}", counts(&tally.excused, "").join(" · "))]);
+    }
+    let wall = frame.wall.as_nanos().max(1);
+    let per_cpu = tally.sim_ns.checked_div(tally.cpu_ns).unwrap_or(0);
+    let speed = vec![
+        format!("{} simulated in {}", text::time(tally.sim_ns), text::time(wall)),
+        format!("{} simulated seconds per CPU second", text::count(per_cpu)),
+        format!("{} events", text::count(tally.events)),
+        format!("at most {} MiB per process", tally.peak_kib.div_ceil(1_024)),
+    ];
+    listed(out, "speed", speed);
+    if let (Some(quirk), 0) = (frame.quirk, tally.failed) {
+        let _ = writeln!(out, "the quirk {quirk} was on and was not caught");
+    }
+    if frame.interrupted {
+        let _ = writeln!(out, "interrupted: what follows counts the runs that had ended");
+    }
+    let skipped = match tally.skipped {
+        0 => String::new(),
+        skipped => format!(", {skipped} skipped"),
+    };
+    let _ = writeln!(out, "{} passed, {} failed{skipped}", tally.passed, tally.failed);
+}
+
+/// A heading and items, folded at 110 columns.
+fn listed(out: &mut String, head: &str, items: Vec<String>) {
+    let mut line = format!("{head:<9}");
+    let mut first = true;
+    for item in items {
+        if !first && line.chars().count() + item.chars().count() + 3 > 110 {
+            let _ = writeln!(out, "{line}");
+            (line, first) = (" ".repeat(9), true);
+        }
+        line.push_str(if first { " " } else { " · " });
+        line.push_str(&item);
+        first = false;
+    }
+    if !first {
+        let _ = writeln!(out, "{line}");
+    }
+}

@@ -1,0 +1,286 @@
+//! From the command line to the verdict.
+
+mod engine;
+pub mod job;
+mod keep;
+mod pool;
+mod queue;
+pub mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::cli::{Asked, Cli, Log};
+use crate::json;
+use crate::report::failure::headline;
+use crate::report::progress::Progress;
+use crate::report::tally::Tally;
+use crate::report::{self, Frame};
+use job::{Done, Failed, Job, Severity};
+use pool::{Pool, Ticket};
+use queue::{Common, Queue};
+
+/// Bad flag or scenario.
+const BAD_ARGUMENTS: u8 = 2;
+/// Stopped by hand, as shells say it.
+const INTERRUPTED: u8 = 130;
+/// Results are looked for at least this often.
+const BEAT: Duration = Duration::from_millis(100);
+/// From here on a failure is told when it happens, not only in the report.
+const LONG: Duration = Duration::from_secs(10);
+
+/// `sim …`
+pub fn main() -> u8 {
+    // Not Cli::parse: its exit would skip what this process has to tidy up, and it would hide the code.
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { BAD_ARGUMENTS } else { 0 };
+        }
+    };
+    if cli.list {
+        scenarios::BUILTIN.iter().for_each(|file| println!("{}", file.family_and_name()));
+        return 0;
+    }
+    let asked = match checked(&cli) {
+        Ok(Some(asked)) => asked,
+        Ok(None) => return 0,
+        Err(message) => {
+            eprintln!("error: {message}");
+            return BAD_ARGUMENTS;
+        }
+    };
+    session(&cli, &asked).unwrap_or_else(|message| {
+        eprintln!("error: {message}");
+        Severity::Own.exit_code()
+    })
+}
+
+/// The runs that were asked for; `None` if the answer is printed already.
+fn checked(cli: &Cli) -> Result<Option<Asked>, String> {
+    if let Some(quirk) = &cli.quirk {
+        if quirk == "list" {
+            list_quirks();
+            return Ok(None);
+        }
+        if drbd::quirks::Quirks::named(quirk).is_none() {
+            let known = drbd::quirks::ALL.iter().map(|quirk| quirk.name);
+            let near = scenarios::nearest(quirk, known)
+                .map_or(String::new(), |near| format!("did you mean {near}? "));
+            return Err(format!(
+                "no quirk is called {quirk}\n  remedy: {near}`cargo xtask sim --quirk list` shows all"
+            ));
+        }
+    }
+    let asked = cli.asked(&engine::promises())?;
+    if cli.log == Log::Full && Queue::total(&asked) != Some(1) {
+        return Err(
+            "--log full prints every event of one run\n  remedy: name one scenario or one --seed"
+                .to_owned(),
+        );
+    }
+    if let Some(path) = &cli.json {
+        // Before an hour of runs, not after.
+        std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
+            format!(
+                "--json {}: {error}\n  remedy: name a file in a folder that can be written",
+                path.display()
+            )
+        })?;
+    }
+    Ok(Some(asked))
+}
+
+fn list_quirks() {
+    let head = ["name", "caught by", "origin"].map(str::to_owned).to_vec();
+    let quirks = drbd::quirks::ALL.iter();
+    let row = |quirk: &drbd::quirks::Quirk| {
+        [quirk.name, quirk.promise, quirk.origin].map(str::to_owned).to_vec()
+    };
+    let rows: Vec<_> = std::iter::once(head).chain(quirks.map(row)).collect();
+    print!("{}", report::text::table(&rows));
+}
+
+fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
+    let stop = interrupts();
+    let commit = std::env::var("TIEBREAKER_COMMIT").unwrap_or_else(|_| "unknown commit".to_owned());
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let total = Queue::total(asked);
+    let jobs = cli.jobs.map_or(cores, usize::from).min(total.unwrap_or(u64::MAX) as usize).max(1);
+    let common = Common {
+        quirk: cli.quirk.clone(),
+        wall_limit_ms: cli.wall_limit.as_millis() as u64,
+        drill: cli.drill,
+        keep: (cli.log == Log::Full).then(keep::log_folder),
+    };
+    // The second run of a seed is another process's, also when only one may run at a time.
+    let pool = Pool::new(if cli.twice { jobs.max(2) } else { jobs })?;
+    let mut session = Session {
+        pool,
+        jobs,
+        twice: cli.twice,
+        stops_at_failure: (cli.time.is_some() || cli.quirk.is_some()) && !cli.keep_going,
+        queue: Queue::new(asked, common),
+        progress: Progress::new(total, asked.time),
+        tally: Tally::default(),
+        first: BTreeMap::new(),
+        ready: BTreeMap::new(),
+        next: 0,
+        stop,
+    };
+    session.run()?;
+    let interrupted = session.stop.load(Ordering::Relaxed);
+    let wall = session.progress.elapsed();
+    if !interrupted && cli.quirk.is_none() {
+        session.tally.judge(&engine::promises());
+    }
+    let kept = keep::keep(&mut session.pool, &session.tally, &commit, &mut session.progress);
+    session.progress.clear();
+    if cli.log == Log::Full {
+        keep::print_log()?;
+    }
+    let mut tally = session.tally;
+    let code = match tally.exit_code() {
+        0 if interrupted => INTERRUPTED,
+        code => code,
+    };
+    let frame = Frame {
+        commit: &commit,
+        wall,
+        kept: &kept,
+        twice: cli.twice,
+        quirk: cli.quirk.as_deref(),
+        interrupted,
+    };
+    print!("{}", report::render(&mut tally, &frame));
+    if let Some(path) = &cli.json {
+        json::write(path, &json::document(&mut tally, &commit, wall, code))?;
+    }
+    Ok(code)
+}
+
+/// Set by the first Ctrl-C; the second ends the process at once.
+fn interrupts() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // Without a handler the process just ends; nothing is lost but the summary.
+        let _ = signal_hook::flag::register_conditional_shutdown(
+            signal,
+            INTERRUPTED.into(),
+            stop.clone(),
+        );
+        let _ = signal_hook::flag::register(signal, stop.clone());
+    }
+    stop
+}
+
+/// An invocation under way.
+struct Session {
+    pool: Pool,
+    /// Runs at the same time.
+    jobs: usize,
+    twice: bool,
+    stops_at_failure: bool,
+    queue: Queue,
+    progress: Progress,
+    tally: Tally,
+    /// First runs that wait for their second.
+    first: BTreeMap<u64, Done>,
+    /// Results whose turn has not come.
+    ready: BTreeMap<u64, (Job, Done)>,
+    /// The index whose turn it is.
+    next: u64,
+    stop: Arc<AtomicBool>,
+}
+
+impl Session {
+    /// Until all runs are made, time is up, a failure ends it, or somebody does.
+    fn run(&mut self) -> Result<(), String> {
+        loop {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            self.hand_out();
+            if self.pool.busy() == 0 && !self.queue.has_second() {
+                break;
+            }
+            if let Some((worker, ticket, done)) = self.pool.wait(BEAT)? {
+                self.heard(worker, ticket, done);
+            }
+            if self.release() && self.stops_at_failure {
+                return Ok(());
+            }
+            self.progress.tick(&self.tally);
+        }
+        for (_, (job, done)) in std::mem::take(&mut self.ready) {
+            self.tally.add(job, done);
+        }
+        Ok(())
+    }
+
+    fn hand_out(&mut self) {
+        for worker in self.pool.idle() {
+            if self.pool.busy() >= self.jobs {
+                return;
+            }
+            let fresh = !self.progress.over();
+            if let Some(ticket) = self.queue.next(worker, fresh) {
+                self.pool.give(worker, ticket);
+            }
+        }
+    }
+
+    fn heard(&mut self, worker: usize, ticket: Ticket, done: Done) {
+        let Ticket { job, pass } = ticket;
+        if !self.twice {
+            self.ready.insert(job.index, (job, done));
+        } else if pass == 0 {
+            self.first.insert(job.index, done);
+            self.queue.again(job, worker);
+        } else if let Some(first) = self.first.remove(&job.index) {
+            self.ready.insert(job.index, (job, compared(first, &done)));
+        }
+    }
+
+    /// Takes results in the order of the runs; did one of them fail?
+    fn release(&mut self) -> bool {
+        while let Some((job, done)) = self.ready.remove(&self.next) {
+            self.next += 1;
+            let line = done.failed.as_ref().map(|failed| headline(&job, &done, failed));
+            self.tally.add(job, done);
+            if let Some(line) = line {
+                // Soon it is all on stdout; a long wait is told at once.
+                if self.progress.elapsed() > LONG {
+                    self.progress.say(&line);
+                }
+                if self.stops_at_failure {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+}
+
+/// The first of two runs, failed if the second was another. Runs that real time cut may differ.
+fn compared(mut first: Done, second: &Done) -> Done {
+    first.cpu_ns += second.cpu_ns;
+    first.peak_kib = first.peak_kib.max(second.peak_kib);
+    let cut =
+        |done: &Done| done.failed.as_ref().is_some_and(|failed| failed.severity == Severity::Limit);
+    let verdict = |done: &Done| done.failed.as_ref().map(|failed| (failed.severity, failed.at));
+    let same = first.trace_hash == second.trace_hash && verdict(&first) == verdict(second);
+    if !same && !cut(&first) && !cut(second) {
+        let what = format!(
+            "two runs in two processes differ: trace hash {:#018x} and {:#018x}, {} and {} events",
+            first.trace_hash, second.trace_hash, first.events, second.events,
+        );
+        first.failed = Some(Failed::bare(Severity::NotDeterministic, "determinism", what));
+    }
+    first
+}

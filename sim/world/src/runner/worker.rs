@@ -1,0 +1,223 @@
+//! A worker process: jobs come in over stdin, results go out over stdout, each run has a thread of its own.
+//!
+//! A fresh thread, because what a thread did before can leak into hash seeds and thread-locals of libraries; a
+//! process of its own, because a run that hangs or aborts must not take the others along.
+
+use std::io::{BufRead, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use scenarios::Scenario;
+use sim::outcome::{LogLine, Outcome, RunOptions};
+
+use super::job::{Done, Drill, Failed, Job, Severity, Source};
+
+/// Begins every result; anything else on stdout is noise.
+pub const MARK: &str = "@done ";
+
+/// The plan of a run; kept next to the log of a failing one.
+pub const PLAN_FILE: &str = "scenario.toml";
+/// Every event of a run.
+pub const LOG_FILE: &str = "events.log";
+
+/// Room for deep recursion in a run; only touched pages cost memory.
+const STACK: usize = 64 << 20;
+
+/// First panic since it was last taken: message with place, and backtrace.
+type Panics = Arc<Mutex<Option<(String, String)>>>;
+
+/// The hidden verb `worker`: until stdin ends.
+pub fn main() -> u8 {
+    let panics = Panics::default();
+    catch_panics(panics.clone());
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { return 0 };
+        let job: Job = match serde_json::from_str(&line) {
+            Ok(job) => job,
+            Err(error) => {
+                eprintln!("sim worker: not a job: {error}");
+                return 2;
+            }
+        };
+        let done = on_fresh_thread(job, &panics);
+        let Ok(text) = serde_json::to_string(&done) else { return 1 };
+        let mut out = std::io::stdout().lock();
+        if writeln!(out, "{MARK}{text}").and_then(|()| out.flush()).is_err() {
+            // The runner is gone.
+            return 0;
+        }
+    }
+    0
+}
+
+/// Panics are kept for the report instead of being printed in the middle of others' output.
+fn catch_panics(panics: Panics) {
+    std::panic::set_hook(Box::new(move |info| {
+        let payload = info.payload();
+        let text = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or(payload.downcast_ref::<&str>().copied())
+            .unwrap_or("panic without a message");
+        let place = info.location().map_or(String::new(), |place| format!("{place}: "));
+        let backtrace = std::backtrace::Backtrace::force_capture().to_string();
+        let mut slot = panics.lock().unwrap_or_else(PoisonError::into_inner);
+        slot.get_or_insert((format!("{place}{text}"), backtrace));
+    }));
+}
+
+fn on_fresh_thread(job: Job, panics: &Panics) -> Done {
+    let index = job.index;
+    let name = job.source.label();
+    let panics = panics.clone();
+    let thread = std::thread::Builder::new().name("run".to_owned()).stack_size(STACK);
+    let done = thread.spawn(move || one(&job, &panics)).map(std::thread::JoinHandle::join);
+    let what = match done {
+        Ok(Ok(done)) => return done,
+        Ok(Err(_)) => "the thread of the run ended without a result".to_owned(),
+        Err(error) => format!("no thread for the run: {error}"),
+    };
+    let failed = Some(Failed::bare(Severity::Own, "worker", what));
+    Done { index, name, failed, ..Done::default() }
+}
+
+/// Makes one run on this thread.
+fn one(job: &Job, panics: &Panics) -> Done {
+    let mut done = Done { index: job.index, name: job.source.label(), ..Done::default() };
+    let take = || panics.lock().unwrap_or_else(PoisonError::into_inner).take();
+    take();
+    let before = thread_cpu_ns();
+    match catch_unwind(AssertUnwindSafe(|| prepared(job, &mut done))) {
+        Ok(Ok(outcome)) => done.absorb(outcome),
+        Ok(Err(failed)) => done.failed = Some(failed),
+        Err(_) => done.failed = Some(Failed::bare(Severity::Panic, "panic", String::new())),
+    }
+    if let (Some(failed), Some((text, backtrace))) = (&mut done.failed, take()) {
+        if failed.what.is_empty() {
+            failed.what = text;
+        }
+        failed.backtrace.get_or_insert(backtrace);
+    }
+    done.cpu_ns = thread_cpu_ns().saturating_sub(before);
+    done.peak_kib = peak_kib();
+    done
+}
+
+fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Failed> {
+    let plan = |what| Failed::bare(Severity::Own, "plan", what);
+    let scenario = job.source.scenario(job.seed).map_err(plan)?;
+    scenarios::validate(&scenario).map_err(|invalid| plan(invalid.to_string()))?;
+    done.name.clone_from(&scenario.name);
+    done.heals = scenario.heals;
+    done.lists.clone_from(&scenario.promise);
+    let quirks = match &job.quirk {
+        None => drbd::quirks::Quirks::default(),
+        Some(name) => drbd::quirks::Quirks::named(name)
+            .ok_or_else(|| plan(format!("no quirk is called {name}")))?,
+    };
+    let options = RunOptions {
+        seed: job.seed,
+        quirks,
+        keep_log: job.keep.is_some(),
+        wall_limit: std::time::Duration::from_millis(job.wall_limit_ms),
+    };
+    if let Some(folder) = &job.keep {
+        // The plan first: a run that panics is kept all the same.
+        write_into(folder, PLAN_FILE, &scenarios::write(&scenario)).map_err(plan)?;
+    }
+    misbehave(job.drill);
+    let mut outcome = super::engine::run(&scenario, &options);
+    if job.drill == Some(Drill::Drift) {
+        drift(&mut outcome);
+    }
+    if let Some(folder) = &job.keep {
+        write_into(folder, LOG_FILE, &log_text(&outcome.log)).map_err(plan)?;
+    }
+    Ok(outcome)
+}
+
+impl Source {
+    /// Name before the plan is known.
+    pub fn label(&self) -> String {
+        match self {
+            Source::Drawn => "drawn".to_owned(),
+            Source::File { path, .. } => path.clone(),
+            Source::Builtin(path) => {
+                builtin(path).map_or(path.clone(), |file| file.name().to_owned())
+            }
+        }
+    }
+
+    /// The plan.
+    fn scenario(&self, seed: u64) -> Result<Scenario, String> {
+        let (path, text) = match self {
+            Source::Drawn => return Ok(super::engine::draw(seed)),
+            Source::File { path, text } => (path.as_str(), text.as_str()),
+            Source::Builtin(path) => {
+                let file = builtin(path).ok_or_else(|| format!("{path} is not built in"))?;
+                (file.path, file.text)
+            }
+        };
+        scenarios::read(path, text).map_err(|error| error.to_string())
+    }
+}
+
+fn builtin(path: &str) -> Option<&'static scenarios::Builtin> {
+    scenarios::BUILTIN.iter().find(|file| file.path == path)
+}
+
+fn write_into(folder: &Path, name: &str, text: &str) -> Result<(), String> {
+    let path = folder.join(name);
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, text))
+        .map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// One line per event, as it is compared and read.
+fn log_text(log: &[LogLine]) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for line in log {
+        let (seconds, rest) = (line.at / 1_000_000_000, line.at % 1_000_000_000);
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            text,
+            "t={seconds:>4}.{rest:09}s  {:<8} {:<5} {}",
+            line.who, line.part, line.text
+        );
+    }
+    text
+}
+
+fn misbehave(drill: Option<Drill>) {
+    match drill {
+        Some(Drill::Panic) => panic!("a drill: this run panics"),
+        Some(Drill::Hang) => loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        },
+        Some(Drill::Die) => std::process::abort(),
+        Some(Drill::Drift) | None => {}
+    }
+}
+
+fn drift(outcome: &mut Outcome) {
+    let process = std::process::id();
+    outcome.trace_hash ^= u64::from(process);
+    let text = format!("a drill: this is process {process}");
+    let at = outcome.sim_ns;
+    outcome.log.push(LogLine { at, who: "plan".to_owned(), part: "plan", text });
+}
+
+/// CPU time of this thread. Straight from the kernel: inside a run the C library's clock is a simulated one.
+fn thread_cpu_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// Largest resident memory of this process so far.
+fn peak_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
