@@ -61,6 +61,11 @@ impl<T> Slab<T> {
         Some(tenant)
     }
 
+    /// How many tenants.
+    pub(crate) fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
     /// All keys in use, by place.
     pub(crate) fn keys(&self) -> impl Iterator<Item = Key> {
         self.places

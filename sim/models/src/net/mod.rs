@@ -261,8 +261,12 @@ impl<P: Clone> Net<P> {
         self.fabric.set_up(host, false);
         let stack = &mut self.stacks[host.0 as usize];
         stack.parked.clear();
-        stack.tcp.drain().for_each(|key| drop(self.listeners.remove(key)));
-        stack.udp.drain().for_each(|key| drop(self.udp.remove(key)));
+        for key in stack.tcp.drain() {
+            self.listeners.remove(key);
+        }
+        for key in stack.udp.drain() {
+            self.udp.remove(key);
+        }
         let ends: Vec<Key> = self.ends.keys().collect();
         for key in ends {
             if self.ends.get(key).is_some_and(|e| e.host == host) {
