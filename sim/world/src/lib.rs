@@ -1,3 +1,11 @@
 //! The simulator: a pool of hosts under faults, its promises, and the runner.
 
+pub mod check;
+pub mod drive;
+pub mod ledger;
+pub mod log;
 pub mod outcome;
+#[cfg(madsim)]
+pub mod process;
+pub mod run;
+pub mod world;

@@ -188,6 +188,8 @@ pub trait Processes {
     fn listen_stop(&self, pid: Pid);
     /// Waits for the next SIGTERM.
     fn poll_stop(&self, pid: Pid, cx: &mut Context<'_>) -> Poll<()>;
+    /// The `main` of the process has returned: the process ends.
+    fn exited(&self, pid: Pid, code: ExitCode);
     /// A task of the process has panicked: the process ends.
     fn panicked(&self, pid: Pid, message: String);
     /// A task was spawned; madsim keeps a little of each until it is asked to count them.
