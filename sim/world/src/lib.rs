@@ -8,4 +8,5 @@ pub mod outcome;
 #[cfg(madsim)]
 pub mod process;
 pub mod run;
+pub mod swarm;
 pub mod world;

@@ -92,6 +92,15 @@ impl Ledger {
         })
     }
 
+    /// In words: which write these contents are.
+    pub fn name_of(&self, block: u64, page: &Page) -> String {
+        let known = self.blocks.get(block as usize).and_then(|b| {
+            let id = b.versions.iter().rev().find(|id| self.matches(**id, block, page))?;
+            Some(describe(&self.writes[*id]))
+        });
+        known.unwrap_or_else(|| shown(page))
+    }
+
     /// May `page` be in `block`, seen by `reader` (or by nobody in particular), when what was acked until
     /// `before` counts?
     pub fn judge(
@@ -130,11 +139,12 @@ impl Ledger {
     }
 
     fn wrong(&self, block: u64, page: &Page, owed: String) -> Wrong {
-        let known = self.blocks.get(block as usize).and_then(|b| {
-            let id = b.versions.iter().rev().find(|id| self.matches(**id, block, page))?;
-            Some(describe(&self.writes[*id]))
-        });
-        Wrong { block, found: known.unwrap_or_else(|| shown(page)), owed }
+        Wrong { block, found: self.name_of(block, page), owed }
+    }
+
+    /// Is it unknown whether this write happened?
+    pub fn is_unsettled(&self, id: WriteId) -> bool {
+        self.writes[id].fate == Fate::Maybe
     }
 
     /// An application read the block at `now` and found `judged` there. A write of unknown fate has now happened:
@@ -188,19 +198,15 @@ impl Ledger {
 mod tests {
     use super::*;
 
-    const A: NodeId = match NodeId::new(0) {
-        Some(id) => id,
-        None => panic!("0 is a node id"),
-    };
     const VOLATILE: [DiskMark; 32] = [DiskMark { completed: 5, durable: 0 }; 32];
     const DURABLE: [DiskMark; 32] = [DiskMark { completed: 5, durable: 5 }; 32];
 
     fn node(id: u8) -> NodeId {
-        NodeId::new(id).unwrap_or(A)
+        NodeId::new(id).unwrap()
     }
 
     fn both() -> NodeMask {
-        A.mask().with(node(1))
+        node(0).mask().with(node(1))
     }
 
     fn write(ledger: &mut Ledger, number: u64, marks: Option<&[DiskMark]>) -> WriteId {
@@ -225,7 +231,10 @@ mod tests {
         let found = |n| finds(&ledger, Ledger::stamp(n, 0));
         assert_eq!([found(1), found(2), found(3)], [false, true, true]);
         assert!(!finds(&ledger, Page::Zero));
-        assert!(ledger.judge(0, &Ledger::stamp(1, 0), None, 20).is_ok(), "acked after the read began");
+        assert!(
+            ledger.judge(0, &Ledger::stamp(1, 0), None, 20).is_ok(),
+            "acked after the read began"
+        );
     }
 
     #[test]
@@ -245,7 +254,7 @@ mod tests {
         let mut ledger = Ledger::new(both());
         write(&mut ledger, 1, Some(&DURABLE));
         write(&mut ledger, 2, Some(&VOLATILE));
-        ledger.power_lost(50, A, 4);
+        ledger.power_lost(50, node(0), 4);
         assert!(!finds(&ledger, Ledger::stamp(1, 0)), "the other copy has power");
         ledger.power_lost(51, node(1), 4);
         assert!(finds(&ledger, Ledger::stamp(1, 0)) && finds(&ledger, Ledger::stamp(2, 0)));
@@ -259,8 +268,8 @@ mod tests {
         write(&mut ledger, 2, Some(&VOLATILE));
         let flush = ledger.flush_submitted();
         write(&mut ledger, 3, Some(&VOLATILE));
-        ledger.flushed(flush, A.mask());
-        ledger.power_lost(50, A, 4);
+        ledger.flushed(flush, node(0).mask());
+        ledger.power_lost(50, node(0), 4);
         ledger.power_lost(50, node(1), 4);
         let found = |n| finds(&ledger, Ledger::stamp(n, 0));
         assert_eq!([found(1), found(2), found(3)], [false, true, true]);
@@ -273,7 +282,7 @@ mod tests {
         let two = write(&mut ledger, 2, None);
         ledger.power_lost(21, node(1), 5);
         ledger.acked(22, two, both(), &VOLATILE);
-        ledger.power_lost(50, A, 4);
+        ledger.power_lost(50, node(0), 4);
         assert!(finds(&ledger, Ledger::stamp(1, 0)));
     }
 
@@ -281,9 +290,9 @@ mod tests {
     fn a_resync_from_a_copy_that_lacks_a_write_does_not_excuse_its_loss() {
         let mut ledger = Ledger::new(both());
         let one = ledger.submitted(1, 1, Blocks::new(0, 1), false);
-        ledger.acked(2, one, A.mask(), &VOLATILE);
-        ledger.resync_started(A, node(1));
-        ledger.resync_done(A, node(1), DURABLE[0]);
+        ledger.acked(2, one, node(0).mask(), &VOLATILE);
+        ledger.resync_started(node(0), node(1));
+        ledger.resync_done(node(0), node(1), DURABLE[0]);
         assert!(!finds(&ledger, Page::Zero));
     }
 
@@ -291,10 +300,10 @@ mod tests {
     fn a_resync_gives_the_target_what_the_source_holds() {
         let mut ledger = Ledger::new(both());
         let one = ledger.submitted(1, 1, Blocks::new(0, 1), false);
-        ledger.acked(2, one, A.mask(), &VOLATILE);
-        ledger.resync_started(node(1), A);
-        ledger.resync_done(node(1), A, VOLATILE[0]);
-        ledger.power_lost(9, A, 0);
+        ledger.acked(2, one, node(0).mask(), &VOLATILE);
+        ledger.resync_started(node(1), node(0));
+        ledger.resync_done(node(1), node(0), VOLATILE[0]);
+        ledger.power_lost(9, node(0), 0);
         assert!(!finds(&ledger, Page::Zero), "the target has it, and power");
         ledger.power_lost(10, node(1), 0);
         assert!(finds(&ledger, Page::Zero), "not durable there either");
@@ -311,7 +320,7 @@ mod tests {
     #[test]
     fn histories_do_not_grow_while_writes_become_durable() {
         let mut ledger = Ledger::new(both());
-        (1..1000).for_each(|n| drop(write(&mut ledger, n, Some(&DURABLE))));
+        (1..1000).for_each(|n| _ = write(&mut ledger, n, Some(&DURABLE)));
         assert!(ledger.remembered() < 4, "{}", ledger.remembered());
     }
 }

@@ -108,9 +108,8 @@ impl Writes {
 
     /// Every remembered write, by place.
     pub fn ids(&self) -> Vec<WriteId> {
-        let used = |(place, slot): (usize, &Option<Write>)| {
-            slot.as_ref().map(|_| WriteId(place as u32))
-        };
+        let used =
+            |(place, slot): (usize, &Option<Write>)| slot.as_ref().map(|_| WriteId(place as u32));
         self.slots.iter().enumerate().filter_map(used).collect()
     }
 }

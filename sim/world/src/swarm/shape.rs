@@ -1,0 +1,185 @@
+//! What a drawn pool looks like: hosts, resources, options, VMs.
+
+use super::SECOND;
+use models::Luck;
+use scenarios::{Disk, Io, Network, Pool, Resource, Scenario, Vm};
+use std::collections::BTreeMap;
+
+const HOSTS: [&str; 5] = ["alpha", "bravo", "charlie", "delta", "echo"];
+const US: u64 = 1_000;
+const MIB: u64 = 1 << 20;
+
+/// One of the values, each as likely as it is often in the list.
+fn one<T: Copy>(luck: &mut Luck, of: &[T]) -> T {
+    of[luck.below(of.len() as u64) as usize]
+}
+
+/// Everything but the plan.
+pub fn draw(luck: &Luck) -> Scenario {
+    let mut shape = luck.fork("shape");
+    let count = one(&mut shape, &[3, 3, 3, 3, 4, 4, 5]);
+    let hosts: Vec<String> = HOSTS[..count].iter().map(|h| (*h).to_owned()).collect();
+    let boot = shape.range(2..=6) * SECOND;
+    let pool = Pool {
+        hosts: hosts.clone(),
+        boot_time: (boot, boot + shape.range(0..=6) * SECOND),
+        clock_offset: 0,
+        clock_drift_ppm: 0,
+    };
+    let options = options(&mut luck.fork("options"));
+    let resources: Vec<Resource> = (0..one(&mut shape, &[1, 1, 2]))
+        .map(|n| resource(&mut luck.fork_n("resource", n), n as usize, &hosts, &options))
+        .collect();
+    let vm = vms(luck, &resources);
+    let mut clock = luck.fork("horizon");
+    let heals = clock.coin();
+    let active = clock.range(40..=180) * SECOND;
+    Scenario {
+        name: "drawn".to_owned(),
+        promise: Vec::new(),
+        origin: Vec::new(),
+        horizon: active + if heals { 110 * SECOND } else { 5 * SECOND },
+        pool,
+        network: networks(&mut luck.fork("network")),
+        disk: disk(&mut luck.fork("disk")),
+        resource: resources,
+        vm,
+        step: Vec::new(),
+        heals,
+    }
+}
+
+fn networks(luck: &mut Luck) -> BTreeMap<String, Network> {
+    let low = luck.range(20..=200) * US;
+    let spread = one(luck, &[0, 50, 500, 5_000]) * US;
+    let storage = Network {
+        latency: (low, low + spread),
+        bandwidth: one(luck, &[125_000_000, 1_250_000_000, 1_250_000_000]),
+        loss: one(luck, &[0, 0, 0, 0, 100, 2_000]),
+        duplicate: 0,
+        reorder: 0,
+    };
+    let mut all = BTreeMap::from([("storage".to_owned(), storage.clone())]);
+    if luck.below(4) == 0 {
+        all.insert("management".to_owned(), storage);
+    }
+    all
+}
+
+fn disk(luck: &mut Luck) -> Disk {
+    let slow = one(luck, &[1, 1, 1, 10]);
+    Disk {
+        read: (60 * US * slow, 150 * US * slow),
+        write: (15 * US * slow, 80 * US * slow),
+        flush: (100 * US * slow, 2_000 * US * slow),
+        parallel: one(luck, &[1, 4, 8, 32]),
+        volatile_cache: luck.below(4) > 0,
+    }
+}
+
+fn options(luck: &mut Luck) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut set = |name: &str, value: String| drop(all.insert(name.to_owned(), value));
+    let quorum = if luck.below(8) == 0 { "off" } else { "majority" };
+    set("quorum", quorum.to_owned());
+    set("on-no-quorum", one(luck, &["io-error", "suspend-io"]).to_owned());
+    set("on-no-data-accessible", one(luck, &["io-error", "suspend-io"]).to_owned());
+    if luck.coin() {
+        set("ping-int", luck.range(1..=4).to_string());
+    }
+    if luck.below(3) == 0 {
+        set("al-extents", one(luck, &[67, 97, 251]).to_string());
+    }
+    if luck.below(4) == 0 {
+        set("max-epoch-size", one(luck, &[1, 8, 50]).to_string());
+    }
+    if luck.below(3) == 0 {
+        set("c-max-rate", one(luck, &[2_048, 8_192, 32_768]).to_string());
+    }
+    if luck.below(5) == 0 {
+        set("peer-ack-delay", one(luck, &[10, 1_000]).to_string());
+    }
+    if luck.below(5) == 0 {
+        set("twopc-timeout", "50".to_owned());
+    }
+    all
+}
+
+fn resource(
+    luck: &mut Luck,
+    number: usize,
+    hosts: &[String],
+    options: &BTreeMap<String, String>,
+) -> Resource {
+    let mut order: Vec<String> = hosts.to_vec();
+    luck.shuffle(&mut order);
+    let copies = one(luck, &[2, 2, 3]);
+    let diskful: Vec<String> = order.drain(..copies).collect();
+    let witness = copies == 2 && luck.below(12) > 0;
+    let tiebreaker = (witness && !order.is_empty()).then(|| order.remove(0));
+    order.retain(|_| luck.coin());
+    // A volume needs more extents than the activity log has, or nothing ever leaves the log.
+    let mut options = options.clone();
+    let size = match luck.below(10) {
+        0 => {
+            options.insert("al-extents".to_owned(), "67".to_owned());
+            512 * MIB
+        }
+        n => [8, 16, 32, 64][n as usize % 4] * MIB,
+    };
+    if size > 64 * MIB {
+        options.remove("c-max-rate");
+    }
+    Resource {
+        name: ["vol-a", "vol-b"][number].to_owned(),
+        size,
+        volumes: one(luck, &[1, 1, 2]),
+        diskful,
+        tiebreaker,
+        diskless: order,
+        options,
+    }
+}
+
+fn vms(luck: &Luck, resources: &[Resource]) -> Vec<Vm> {
+    let mut all = Vec::new();
+    for (r, resource) in resources.iter().enumerate() {
+        for volume in 0..resource.volumes {
+            let mut luck = luck.fork_n("vm", (r as u64) << 8 | u64::from(volume));
+            let quiet = luck.below(6) == 0;
+            if quiet && !all.is_empty() {
+                continue;
+            }
+            let others = resource.tiebreaker.iter().chain(&resource.diskless);
+            let on: Vec<&String> = resource.diskful.iter().chain(others).collect();
+            let on = on[luck.below(on.len() as u64) as usize].clone();
+            // One resource is Primary on one host at a time, for all its volumes.
+            let on = all
+                .iter()
+                .find(|vm: &&Vm| vm.vdi.starts_with(&resource.name))
+                .map_or(on, |vm| vm.on.clone());
+            let vdi = match volume {
+                0 => resource.name.clone(),
+                n => format!("{}/{n}", resource.name),
+            };
+            let name = format!("vm-{}", (b'a' + all.len() as u8) as char);
+            all.push(Vm { name, on, vdi, io: io(&mut luck, resource.size) });
+        }
+    }
+    all
+}
+
+fn io(luck: &mut Luck, size: u64) -> Io {
+    let most = one(luck, &[4, 4, 16, 64]) << 10;
+    let span = one(luck, &[0, 0, 256 << 10, MIB, 4 * MIB]);
+    Io {
+        read: one(luck, &[0, 10, 30, 60]),
+        write: one(luck, &[20, 60, 90]),
+        flush: one(luck, &[0, 1, 5, 20]),
+        discard: one(luck, &[0, 0, 0, 3, 10]),
+        block: (4_096, most),
+        depth: one(luck, &[1, 2, 8, 32]),
+        rate: one(luck, &[10, 30, 80, 150]),
+        span: if span > size { 0 } else { span },
+    }
+}

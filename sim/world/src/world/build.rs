@@ -1,0 +1,306 @@
+//! From a scenario and a seed to a world at time zero: hosts up, disks formatted, VMs about to start.
+
+use super::resource::{Node, Resource, Vdi, View};
+use super::vm::Vm;
+use super::{Networks, World, options};
+use crate::check::Tally;
+use crate::check::quorum_is_exclusive::Exclusive;
+use crate::ledger::Ledger;
+use crate::log::Log;
+use crate::outcome::RunOptions;
+use drbd::core::config::{Config, PeerConfig, Quorum, VolumeConfig};
+use drbd::ids::{Uuid, VolumeNumber};
+use kernel::{Host, HostConfig, Region, SlotConfig, SlotPeer, Wire};
+use models::disk::{Disk, Profile};
+use models::net::{HostId, Net, NetworkSettings};
+use models::{Hash64, Luck, SimTime, Span};
+use scenarios::{Do, Scenario};
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The port of the first resource.
+const PORT: u16 = 7000;
+
+fn span(range: (u64, u64)) -> models::time::SpanRange {
+    Span(range.0)..=Span(range.1)
+}
+
+fn address(network: usize, host: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, network as u8, 0, host as u8 + 1))
+}
+
+/// Networks by name, in order; the one that DRBD uses first in line.
+fn networks(scenario: &Scenario, net: &mut Net<Wire>) -> Networks {
+    let mut names: Vec<&String> = scenario.network.keys().collect();
+    names.sort_by_key(|name| name.as_str() != "storage");
+    let mut all = Networks { names: Vec::new(), ids: Vec::new(), calm: Vec::new() };
+    for name in names {
+        let said = &scenario.network[name];
+        let settings = NetworkSettings {
+            latency: span(said.latency),
+            loss_ppm: said.loss,
+            duplicate_ppm: said.duplicate,
+            reorder_ppm: said.reorder,
+            ..NetworkSettings::default()
+        };
+        all.ids.push(net.add_network(settings.clone()));
+        all.names.push(name.clone());
+        all.calm.push(settings);
+    }
+    if all.ids.is_empty() {
+        let settings = NetworkSettings::default();
+        all.ids.push(net.add_network(settings.clone()));
+        all.names.push("storage".to_owned());
+        all.calm.push(settings);
+    }
+    all
+}
+
+fn index_of(scenario: &Scenario, host: &str) -> usize {
+    scenario.pool.hosts.iter().position(|h| h == host).expect("a validated scenario names hosts")
+}
+
+/// Hosts of a resource in the order of the pool, which is the order of node ids, each with: has it a disk?
+fn members(scenario: &Scenario, resource: &scenarios::Resource) -> Vec<(usize, bool)> {
+    let mut all: Vec<(usize, bool)> =
+        resource.diskful.iter().map(|h| (index_of(scenario, h), true)).collect();
+    let others = resource.tiebreaker.iter().chain(&resource.diskless);
+    all.extend(others.map(|h| (index_of(scenario, h), false)));
+    all.sort_unstable();
+    all.dedup_by_key(|(host, _)| *host);
+    all
+}
+
+fn config_of(
+    scenario: &Scenario,
+    resource: &scenarios::Resource,
+    members: &[(usize, bool)],
+    own: usize,
+) -> Config {
+    let mut config = Config::new(&resource.name, Resource::id(own));
+    let volume =
+        VolumeConfig { size: resource.size / drbd::ids::Blocks::BYTES, diskful: members[own].1 };
+    config.volumes = vec![volume; usize::from(resource.volumes)];
+    for (index, (host, diskful)) in members.iter().enumerate() {
+        if index != own {
+            config.peers.push(PeerConfig {
+                node: Resource::id(index),
+                name: scenario.pool.hosts[*host].clone(),
+                diskful: *diskful,
+            });
+        }
+    }
+    options::apply(&resource.options, &mut config);
+    config
+}
+
+fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &Config) -> Resource {
+    let (count, volumes) = (members.len(), usize::from(said.volumes));
+    let node = |(host, diskful): &(usize, bool)| Node {
+        host: *host,
+        slot: 0,
+        diskful: *diskful,
+        view: View::new(count, volumes),
+        was_broken: false,
+        is_broken: false,
+    };
+    let notice = (config.ping_int_ms + config.ping_timeout_ms) * 1_000_000;
+    let mut resource = Resource {
+        name: said.name.clone(),
+        volumes,
+        blocks: said.size / drbd::ids::Blocks::BYTES,
+        quorum: config.quorum != Quorum::Off,
+        nodes: members.iter().map(node).collect(),
+        ledgers: Vec::new(),
+        exclusive: Exclusive::new(count, notice),
+        roles_changed: false,
+    };
+    let copies = resource.copies();
+    resource.ledgers = (0..volumes).map(|_| Ledger::new(copies)).collect();
+    resource
+}
+
+/// What one host gets: its slots and the generations of their volumes.
+#[derive(Default)]
+struct Share {
+    slots: Vec<SlotConfig>,
+    uuids: Vec<Vec<Uuid>>,
+    blocks: u64,
+}
+
+fn slot_of(share: &mut Share, config: Config, port: u16, members: &[(usize, bool)]) -> SlotConfig {
+    let own = config.node.index();
+    let lower = |v: &VolumeConfig| drbd::core::Resource::lower_blocks(v.size, config.max_peers);
+    let mut regions = Vec::new();
+    for volume in &config.volumes {
+        let region = volume.diskful.then(|| {
+            let region = Region { start: share.blocks, len: lower(volume) };
+            share.blocks += region.len;
+            region
+        });
+        regions.push(region);
+    }
+    let at = |host: usize| SocketAddr::new(address(0, host), port);
+    let peers = members
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| *index != own)
+        .map(|(index, (host, _))| SlotPeer { node: Resource::id(index), address: at(*host) })
+        .collect();
+    SlotConfig { config, regions, listen: at(members[own].0), peers }
+}
+
+fn disk_of(scenario: &Scenario, blocks: u64, luck: Luck) -> Disk<drbd::page::Page> {
+    let said = &scenario.disk;
+    let profile = Profile {
+        read: span(said.read),
+        write: span(said.write),
+        flush: span(said.flush),
+        parallel: said.parallel as usize,
+        volatile_cache: said.volatile_cache,
+        ..Profile::nvme(blocks.max(1))
+    };
+    Disk::new(luck, profile)
+}
+
+fn vm_of(scenario: &Scenario, index: usize, resources: &[Resource], luck: &Luck) -> Vm {
+    let said = &scenario.vm[index];
+    let (name, volume) = match said.vdi.split_once('/') {
+        Some((name, volume)) => (name, volume.parse().unwrap_or(0)),
+        None => (said.vdi.as_str(), 0),
+    };
+    let resource = resources
+        .iter()
+        .position(|r| r.name == name)
+        .expect("a validated scenario names resources");
+    let vdi = Vdi { resource, volume: VolumeNumber(volume) };
+    let blocks = resources[resource].blocks;
+    Vm::new(&said.name, vdi, &said.io, blocks, luck.fork_n("vm", index as u64))
+}
+
+/// A world at time zero.
+pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
+    let luck = Luck::root(options.seed);
+    let mut net = Net::new(luck.fork("net"));
+    let networks = networks(scenario, &mut net);
+    let count = scenario.pool.hosts.len();
+    let mut resources = Vec::new();
+    let mut shares: Vec<Share> = (0..count).map(|_| Share::default()).collect();
+    let mut births = luck.fork("uuid");
+    for (port, said) in (PORT..).zip(&scenario.resource) {
+        let members = members(scenario, said);
+        // Bit 0 says "was Primary"; values up to 4 have meanings of their own.
+        let uuids: Vec<Uuid> =
+            (0..said.volumes).map(|_| Uuid(births.u64() & !1 | 1 << 40)).collect();
+        let config = config_of(scenario, said, &members, 0);
+        let mut resource = resource_of(said, &members, &config);
+        for (own, (host, _)) in members.iter().enumerate() {
+            let share = &mut shares[*host];
+            resource.nodes[own].slot = share.slots.len();
+            let config = config_of(scenario, said, &members, own);
+            let slot = slot_of(share, config, port, &members);
+            share.slots.push(slot);
+            share.uuids.push(uuids.clone());
+        }
+        resources.push(resource);
+    }
+    let hosts: Vec<Host> = shares
+        .into_iter()
+        .enumerate()
+        .map(|(index, share)| {
+            let id = net.add_host();
+            for (number, network) in networks.ids.iter().enumerate() {
+                let rate = scenario.network.get(&networks.names[number]).map_or(0, |n| n.bandwidth);
+                let bits = rate.saturating_mul(8);
+                net.add_nic(id, *network, bits, address(number, index));
+            }
+            let disk = disk_of(scenario, share.blocks, luck.fork_n("disk", index as u64));
+            let config = HostConfig {
+                name: scenario.pool.hosts[index].clone(),
+                net: id,
+                boot_time: span(scenario.pool.boot_time),
+                luck: luck.fork_n("host", index as u64),
+                quirks: options.quirks,
+            };
+            Host::new(config, disk, share.slots, &share.uuids)
+        })
+        .collect();
+    let vms = (0..scenario.vm.len()).map(|i| vm_of(scenario, i, &resources, &luck)).collect();
+    let slots = slots_of(&resources, count);
+    let mut plan: Vec<scenarios::Step> = scenario.step.clone();
+    plan.sort_by_key(|step| step.at);
+    let asks = |name: &str| scenario.promise.iter().any(|p| p == name);
+    let heals = scenario.heals || asks("io-resumes") || asks("resync-finishes");
+    let repaired = plan.iter().rev().find(|s| s.action == Do::HealAll).or(plan.last());
+    let mut world = World {
+        now: 0,
+        horizon: scenario.horizon,
+        healed: heals.then(|| repaired.map_or(0, |s| s.at)),
+        convergence: None,
+        net,
+        networks,
+        addresses: (0..count)
+            .map(|h| (0..scenario.network.len().max(1)).map(|n| address(n, h)).collect())
+            .collect(),
+        hosts,
+        resources,
+        slots,
+        vms,
+        ghosts: Vec::new(),
+        homes: scenario.vm.iter().map(|vm| index_of(scenario, &vm.on)).collect(),
+        plan,
+        plan_at: 0,
+        timers: Vec::new(),
+        luck: luck.fork("plan"),
+        hash: Hash64::new(),
+        events: 0,
+        last_fault: 0,
+        writes: 0,
+        log: Log::new(options.keep_log),
+        tally: Tally::default(),
+        excused: Vec::new(),
+        recovery: BTreeMap::new(),
+        faults: BTreeMap::new(),
+        failure: None,
+        next_rest: super::rest::EVERY,
+        stopping: false,
+        marks: vec![Default::default(); drbd::ids::NodeId::COUNT],
+        scratch: Vec::new(),
+        outs: Vec::new(),
+        queue: VecDeque::new(),
+        arrivals: Vec::new(),
+    };
+    world.begin();
+    world
+}
+
+/// Which resource and node each slot of each host is.
+fn slots_of(resources: &[Resource], hosts: usize) -> Vec<Vec<(usize, usize)>> {
+    let mut slots = vec![Vec::new(); hosts];
+    for (index, resource) in resources.iter().enumerate() {
+        for (node, place) in resource.nodes.iter().enumerate() {
+            debug_assert_eq!(slots[place.host].len(), place.slot);
+            slots[place.host].push((index, node));
+        }
+    }
+    slots
+}
+
+impl World {
+    /// Power on, resources up, VMs started: the state in which scenarios begin.
+    fn begin(&mut self) {
+        for host in 0..self.hosts.len() {
+            self.hosts[host].start(SimTime(0), &mut self.net, &mut self.outs);
+            self.collect(host);
+        }
+        self.settle();
+        for vm in 0..self.vms.len() {
+            self.start_vm(vm, self.homes[vm]);
+        }
+    }
+}
+
+/// Hosts have network ids in their own order.
+pub fn net_id(host: usize) -> HostId {
+    HostId(host as u16)
+}

@@ -1,0 +1,264 @@
+//! What hosts tell: completions and replies to the VMs, notices to the views, the log and the promises.
+
+use super::World;
+use super::resource::{Resource, View};
+use crate::check::{Promise, acked_write_survives, no_forbidden_state, one_primary};
+use crate::log::What as Line;
+use crate::outcome::Class;
+use drbd::core::event::Notice;
+use drbd::ids::NodeId;
+use drbd::page::Page;
+use drbd::state::{ConnState, DiskState, Role};
+use kernel::{Out, Power, What};
+
+/// Numbers for the running hash.
+fn digest(notice: &Notice) -> [u64; 3] {
+    match notice {
+        Notice::Role(role) => [1, *role as u64, 0],
+        Notice::Disk(v, disk) => [2, v.0.into(), *disk as u64],
+        Notice::Quorum(v, yes) => [3, v.0.into(), (*yes).into()],
+        Notice::Suspended(yes) => [4, (*yes).into(), 0],
+        Notice::Connection(n, state) => [5, n.index() as u64, *state as u64],
+        Notice::PeerRole(n, role) => [6, n.index() as u64, *role as u64],
+        Notice::Repl(n, v, repl) => [7, (n.index() as u64) << 16 | u64::from(v.0), *repl as u64],
+        Notice::PeerDisk(n, v, d) => [8, (n.index() as u64) << 16 | u64::from(v.0), *d as u64],
+        Notice::Handshake(n, v, rule, verdict) => {
+            let words = rule.bytes().chain(verdict.bytes());
+            let sum = words.fold(0u64, |sum, byte| sum.rotate_left(7) ^ u64::from(byte));
+            [9, (n.index() as u64) << 16 | u64::from(v.0), sum]
+        }
+        Notice::ResyncDone(n, v, stable) => {
+            [10, (n.index() as u64) << 16 | u64::from(v.0), (*stable).into()]
+        }
+        Notice::NewCurrentUuid(v, uuid) => [11, v.0.into(), uuid.0],
+        Notice::Note(text) => [12, text.len() as u64, 0],
+    }
+}
+
+impl World {
+    /// Handles one thing that a host told.
+    pub(super) fn heard(&mut self, host: usize, out: Out) {
+        let Out { slot, what } = out;
+        match what {
+            What::Complete { volume, id, result, copies } => {
+                self.completed(host, volume, id, result, copies);
+            }
+            What::Reply(id, result) => self.replied(host, id, result),
+            What::Notice(notice) => self.noticed(host, slot, notice),
+            What::Refused(command, why) => {
+                let (resource, _) = self.slots[host][slot];
+                let line =
+                    Line::Refused { host: host as u16, resource: resource as u16, command, why };
+                self.log.add(self.now, line);
+                self.note(&[6, host as u64, slot as u64, why as i8 as u64]);
+            }
+            What::BroughtUp => {
+                let (resource, node) = self.slots[host][slot];
+                let view = &mut self.resources[resource].nodes[node].view;
+                if view.role == Role::Unknown {
+                    view.role = Role::Secondary;
+                }
+                self.note(&[7, host as u64, slot as u64]);
+            }
+            What::Booted => {
+                self.log.add(self.now, Line::Host(host as u16, "kernel runs"));
+                self.note(&[8, host as u64]);
+                self.host_is_up(host);
+            }
+            What::ShutDown => {
+                self.log.add(self.now, Line::Host(host as u16, "is off"));
+                self.note(&[9, host as u64]);
+                self.host_is_gone(host, true);
+            }
+        }
+    }
+
+    fn noticed(&mut self, host: usize, slot: usize, notice: Notice) {
+        let (at, node) = self.slots[host][slot];
+        let [kind, a, b] = digest(&notice);
+        self.note(&[10, (host as u64) << 8 | at as u64, kind << 32 | a, b]);
+        self.judge_notice(host, at, node, &notice);
+        match &notice {
+            Notice::Role(role) => self.role(at, node, *role),
+            Notice::Disk(volume, disk) => {
+                self.resources[at].nodes[node].view.disk[volume.index()] = *disk;
+            }
+            Notice::Quorum(volume, yes) => {
+                self.resources[at].nodes[node].view.quorum[volume.index()] = *yes;
+            }
+            Notice::Connection(peer, state) => self.connection(at, node, *peer, *state),
+            Notice::Repl(peer, volume, repl) => {
+                self.replication(at, node, *peer, volume.index(), *repl);
+            }
+            Notice::ResyncDone(peer, volume, stable) => {
+                self.resync_done(at, node, *peer, volume.index(), *stable);
+            }
+            _ => {}
+        }
+        let (host, resource) = (host as u16, at as u16);
+        self.log.add(self.now, Line::Notice { host, resource, notice });
+    }
+
+    fn judge_notice(&mut self, host: usize, at: usize, node: usize, notice: &Notice) {
+        self.tally.add(Promise::NoForbiddenState, 1);
+        let resource = &self.resources[at];
+        let context = no_forbidden_state::Context {
+            quorum: resource.quorum,
+            leaving: matches!(self.hosts[host].power(), Power::ShuttingDown(_)),
+            broken_here: resource.nodes[node].was_broken,
+            broken_anywhere: resource.nodes.iter().any(|n| n.was_broken),
+        };
+        if let Err(what) = no_forbidden_state::check(notice, context) {
+            let what = format!("{} {}: {what}", self.hosts[host].name(), resource.name);
+            self.fail(Class::Safety, no_forbidden_state::NAME, what, Some(at));
+        }
+    }
+
+    fn role(&mut self, at: usize, node: usize, role: Role) {
+        let resource = &mut self.resources[at];
+        resource.nodes[node].view.role = role;
+        resource.exclusive.role(self.now, node, role == Role::Primary);
+        resource.roles_changed = true;
+        if role == Role::Primary {
+            self.check_promoted(at, node);
+        }
+    }
+
+    fn connection(&mut self, at: usize, node: usize, peer: NodeId, state: ConnState) {
+        let resource = &mut self.resources[at];
+        let was = &mut resource.nodes[node].view.conn[peer.index()];
+        let lost = *was == ConnState::Connected && state != ConnState::Connected;
+        *was = state;
+        resource.roles_changed = true;
+        let since = self.now - self.last_fault;
+        if lost && self.last_fault > 0 && since < 60_000_000_000 {
+            self.recovered("peer-lost", since);
+        }
+    }
+
+    fn replication(
+        &mut self,
+        at: usize,
+        node: usize,
+        peer: NodeId,
+        volume: usize,
+        repl: drbd::state::ReplState,
+    ) {
+        let resource = &mut self.resources[at];
+        let view = &mut resource.nodes[node].view;
+        view.repl[peer.index()][volume] = repl;
+        let since = &mut view.target_since[peer.index()][volume];
+        if repl.is_sync_target() && since.is_none() {
+            *since = Some(self.now);
+            resource.ledgers[volume].resync_started(Resource::id(node), peer);
+        } else if !repl.is_sync() {
+            *since = None;
+        }
+    }
+
+    fn resync_done(&mut self, at: usize, node: usize, peer: NodeId, volume: usize, stable: bool) {
+        let mark = self.mark_of(self.resources[at].nodes[node].host);
+        let resource = &mut self.resources[at];
+        if stable {
+            resource.ledgers[volume].resync_done(Resource::id(node), peer, mark);
+        }
+        let since = resource.nodes[node].view.target_since[peer.index()][volume];
+        if let Some(since) = since {
+            let took = self.now - since;
+            self.recovered("resync", took);
+        }
+    }
+
+    /// The engines of a host are gone: nobody says so, but whoever looks can see it.
+    pub(super) fn host_is_gone(&mut self, host: usize, lost_power: bool) {
+        self.vms_died(host);
+        for slot in 0..self.slots[host].len() {
+            let (at, node) = self.slots[host][slot];
+            let mark = self.mark_of(host).durable;
+            let resource = &mut self.resources[at];
+            let count = resource.nodes.len();
+            resource.nodes[node].view = View::new(count, resource.volumes);
+            resource.exclusive.role(self.now, node, false);
+            resource.roles_changed = true;
+            if lost_power && resource.nodes[node].diskful {
+                for ledger in &mut resource.ledgers {
+                    ledger.power_lost(self.now, Resource::id(node), mark);
+                }
+            }
+        }
+    }
+
+    // ---- promises about roles ----
+
+    /// `one-primary`, once everything that happened at this instant is told.
+    pub(super) fn check_roles(&mut self) {
+        for at in 0..self.resources.len() {
+            if !std::mem::take(&mut self.resources[at].roles_changed) {
+                continue;
+            }
+            self.tally.add(Promise::OnePrimary, 1);
+            let resource = &self.resources[at];
+            let roles: Vec<Role> = resource.nodes.iter().map(|n| n.view.role).collect();
+            let says = |a: usize, b: usize| resource.nodes[a].view.conn[b] == ConnState::Connected;
+            if let Err((a, b)) = one_primary::check(&roles, says) {
+                let name = |node: usize| self.hosts[resource.nodes[node].host].name();
+                let (a, b) = (name(a), name(b));
+                let what = format!("{}: {a} and {b} are Primary, and connected", resource.name);
+                self.fail(Class::Safety, one_primary::NAME, what, Some(at));
+            }
+        }
+    }
+
+    /// `acked-write-survives` at a promotion: what the new Primary would read.
+    fn check_promoted(&mut self, at: usize, node: usize) {
+        for volume in 0..self.resources[at].volumes {
+            let view = &self.resources[at].nodes[node].view;
+            let own = view.disk[volume] == DiskState::UpToDate;
+            let peers: Vec<usize> = match own {
+                true => vec![node],
+                false => (0..self.resources[at].nodes.len())
+                    .filter(|peer| self.resources[at].connected(node, *peer))
+                    .filter(|peer| {
+                        let view = &self.resources[at].nodes[*peer].view;
+                        view.disk[volume] == DiskState::UpToDate
+                    })
+                    .collect(),
+            };
+            for copy in peers {
+                self.check_copy(at, copy, volume, None, "as it is promoted");
+            }
+        }
+    }
+
+    /// Compares a copy with the ledger: the given blocks, or all that were ever touched.
+    pub(super) fn check_copy(
+        &mut self,
+        at: usize,
+        node: usize,
+        volume: usize,
+        blocks: Option<&[u64]>,
+        when: &str,
+    ) {
+        let resource = &self.resources[at];
+        let place = &resource.nodes[node];
+        if place.is_broken || !place.diskful {
+            return;
+        }
+        let ledger = &resource.ledgers[volume];
+        let host = &self.hosts[place.host];
+        let stored = |block| host.peek(place.slot, volume, block).unwrap_or(Page::Zero);
+        let id = Resource::id(node);
+        let result = match blocks {
+            Some(blocks) => acked_write_survives::check(ledger, id, blocks.iter().copied(), stored),
+            None => acked_write_survives::check(ledger, id, 0..ledger.span(), stored),
+        };
+        match result {
+            Ok(checked) => self.tally.add(Promise::AckedWriteSurvives, checked),
+            Err(wrong) => {
+                let name = host.name();
+                let what = format!("{name}'s copy of {}/{volume}, {when}: {wrong}", resource.name);
+                self.fail(Class::Safety, acked_write_survives::NAME, what, Some(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A resource as the world sees it: where its nodes live, what they said of themselves, and what they owe.
+
+use crate::check::quorum_is_exclusive::Exclusive;
+use crate::ledger::Ledger;
+use drbd::ids::{NodeId, NodeMask, VolumeNumber};
+use drbd::state::{ConnState, DiskState, ReplState, Role};
+
+/// One node of a resource; its node id is its index.
+#[derive(Debug)]
+pub struct Node {
+    /// Index of its host.
+    pub host: usize,
+    /// Index of the resource on that host.
+    pub slot: usize,
+    /// It should have a disk.
+    pub diskful: bool,
+    /// What its engine last said.
+    pub view: View,
+    /// The plan broke its disk at some time.
+    pub was_broken: bool,
+    /// The plan is breaking its disk now.
+    pub is_broken: bool,
+}
+
+/// What an engine said, notice by notice.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Own role; Unknown without an engine.
+    pub role: Role,
+    /// Own disk, by volume.
+    pub disk: Vec<DiskState>,
+    /// Own quorum, by volume.
+    pub quorum: Vec<bool>,
+    /// Connection, by node id.
+    pub conn: Vec<ConnState>,
+    /// Replication, by node id and volume.
+    pub repl: Vec<Vec<ReplState>>,
+    /// Since when this node is the target of a resync, by node id and volume.
+    pub target_since: Vec<Vec<Option<u64>>>,
+}
+
+impl View {
+    /// Nothing said yet.
+    pub fn new(nodes: usize, volumes: usize) -> View {
+        View {
+            role: Role::Unknown,
+            disk: vec![DiskState::Diskless; volumes],
+            quorum: vec![false; volumes],
+            conn: vec![ConnState::StandAlone; nodes],
+            repl: vec![vec![ReplState::Off; volumes]; nodes],
+            target_since: vec![vec![None; volumes]; nodes],
+        }
+    }
+}
+
+/// One resource.
+pub struct Resource {
+    /// Its name.
+    pub name: String,
+    /// How many volumes.
+    pub volumes: usize,
+    /// Blocks of each volume.
+    pub blocks: u64,
+    /// Quorum is asked for.
+    pub quorum: bool,
+    /// By node id.
+    pub nodes: Vec<Node>,
+    /// By volume.
+    pub ledgers: Vec<Ledger>,
+    /// Who acted as Primary when.
+    pub exclusive: Exclusive,
+    /// A role or connection changed since the last look.
+    pub roles_changed: bool,
+}
+
+impl Resource {
+    /// Node id `index` as a typed id.
+    pub fn id(index: usize) -> NodeId {
+        NodeId::new(index as u8).expect("scenarios have at most 32 hosts")
+    }
+
+    /// The node on a host.
+    pub fn node_on(&self, host: usize) -> Option<usize> {
+        self.nodes.iter().position(|n| n.host == host)
+    }
+
+    /// Nodes that should have a disk.
+    pub fn copies(&self) -> NodeMask {
+        let mut mask = NodeMask::NONE;
+        for (index, node) in self.nodes.iter().enumerate() {
+            if node.diskful {
+                mask.insert(Self::id(index));
+            }
+        }
+        mask
+    }
+
+    /// Nodes whose disk says UpToDate.
+    pub fn up_to_date(&self, volume: usize) -> NodeMask {
+        let mut mask = NodeMask::NONE;
+        for (index, node) in self.nodes.iter().enumerate() {
+            if node.view.disk[volume] == DiskState::UpToDate {
+                mask.insert(Self::id(index));
+            }
+        }
+        mask
+    }
+
+    /// Do both ends say Connected?
+    pub fn connected(&self, a: usize, b: usize) -> bool {
+        let says = |a: usize, b: usize| self.nodes[a].view.conn[b] == ConnState::Connected;
+        says(a, b) && says(b, a)
+    }
+
+    /// Does every connection that this node believes in exist at the other end too?
+    pub fn knows_its_place(&self, node: usize) -> bool {
+        let believed = |peer: &usize| self.nodes[node].view.conn[*peer] == ConnState::Connected;
+        (0..self.nodes.len()).filter(believed).all(|peer| self.connected(node, peer))
+    }
+
+    /// Could this node serve the volume now: UpToDate, with quorum if that is asked for, and not merely unaware
+    /// that it was left alone?
+    pub fn could_serve(&self, node: usize, volume: usize) -> bool {
+        let view = &self.nodes[node].view;
+        let quorum = match self.quorum {
+            true => view.quorum[volume],
+            // Without quorum nothing but a connection tells a copy whether it is the newest.
+            false => (0..self.nodes.len()).all(|peer| peer == node || self.connected(node, peer)),
+        };
+        view.disk[volume] == DiskState::UpToDate && quorum && self.knows_its_place(node)
+    }
+}
+
+/// A volume of a resource, by index.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Vdi {
+    /// Resource.
+    pub resource: usize,
+    /// Volume.
+    pub volume: VolumeNumber,
+}
