@@ -1,4 +1,5 @@
-//! The scenario files of this repository, compiled in, so that the simulator knows them wherever it runs.
+//! The scenario files of this repository, compiled in, so that the simulator knows them wherever it
+//! runs.
 
 /// A scenario file of this repository.
 pub struct Builtin {

@@ -178,7 +178,8 @@ impl<'a> Table<'a> {
         self.get(key).map_or(Ok(default), |value| read(&value))
     }
 
-    /// The value of a key that must be there. If it is misspelled, the error is about the misspelling.
+    /// The value of a key that must be there. If it is misspelled, the error is about the
+    /// misspelling.
     pub fn need(&mut self, key: &'static str) -> Read<Value<'a>> {
         if let Some(value) = self.get(key) {
             return Ok(value);
@@ -226,7 +227,8 @@ pub(crate) fn unknown_key<T>(key: &str, at: usize, what: &str, known: &[&str]) -
     Err(Fault { at, wrong })
 }
 
-/// The place of a path such as `step[2].do.cut.from`, or of the longest part of it that is in the file.
+/// The place of a path such as `step[2].do.cut.from`, or of the longest part of it that is in the
+/// file.
 pub(crate) fn locate(root: &DeTable<'_>, path: &str) -> usize {
     let mut at = 0;
     let mut table = root;

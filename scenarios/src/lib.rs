@@ -1,8 +1,8 @@
 //! A run as data: what a scenario file says and what a seed draws, in one type.
 //!
-//! [`read`] turns a TOML file into a [`Scenario`] or an [`Error`] that names line, column and remedy; [`write`] turns
-//! any scenario (a drawn plan, say) into such a file; [`validate`] bounds everything that a run would allocate.
-//! [`BUILTIN`] holds the files of this repository.
+//! [`read`] turns a TOML file into a [`Scenario`] or an [`Error`] that names line, column and
+//! remedy; [`write`] turns any scenario (a drawn plan, say) into such a file; [`validate`] bounds
+//! everything that a run would allocate. [`BUILTIN`] holds the files of this repository.
 
 mod builtin;
 mod cursor;

@@ -1,4 +1,5 @@
-//! How large a scenario may be. A hostile or mistyped file must not make a run allocate without bound.
+//! How large a scenario may be. A hostile or mistyped file must not make a run allocate without
+//! bound.
 
 /// Bytes of a scenario file.
 pub const FILE_MAX: usize = 1 << 20;

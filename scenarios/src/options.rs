@@ -17,8 +17,8 @@ use Domain::{Number, Votes, Words};
 const YES_NO: &[&str] = &["yes", "no"];
 const LOSS: &[&str] = &["suspend-io", "io-error"];
 
-/// Option and domain. Units: 0.1 s for the timeouts but `ping-int` (1 s), KiB/s for rates, ms for `peer-ack-delay`,
-/// sectors for `peer-ack-window`.
+/// Option and domain. Units: 0.1 s for the timeouts but `ping-int` (1 s), KiB/s for rates, ms for
+/// `peer-ack-delay`, sectors for `peer-ack-window`.
 const TABLE: &[(&str, Domain)] = &[
     ("al-extents", Number(67, 65_534)),
     ("auto-promote", Words(YES_NO)),

@@ -1,4 +1,5 @@
-//! TOML file to [`Scenario`]. Keys left out have the defaults below, which describe a small pool with NVMe disks.
+//! TOML file to [`Scenario`]. Keys left out have the defaults below, which describe a small pool
+//! with NVMe disks.
 
 use std::collections::BTreeMap;
 use toml::de::DeTable;
@@ -191,7 +192,8 @@ fn vm(mut table: Table) -> Read<Vm> {
     Ok(vm)
 }
 
-/// Weights left out are the defaults if none is given, else zero: `{ write = 1 }` writes and does nothing else.
+/// Weights left out are the defaults if none is given, else zero: `{ write = 1 }` writes and does
+/// nothing else.
 fn io(value: Option<Value>) -> Read<Io> {
     let mut io = Io {
         read: 25,

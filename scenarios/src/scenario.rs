@@ -1,5 +1,6 @@
-//! The scenario: topology, workload, fault plan, options. Times are nanoseconds, sizes bytes, rates bytes per second,
-//! probabilities parts per million; the file spells them with units ("20s", "64MiB", "10Gbit", "2%").
+//! The scenario: topology, workload, fault plan, options. Times are nanoseconds, sizes bytes, rates
+//! bytes per second, probabilities parts per million; the file spells them with units ("20s",
+//! "64MiB", "10Gbit", "2%").
 
 use std::collections::BTreeMap;
 

@@ -160,7 +160,8 @@ pub fn duration(ns: u64) -> String {
     DURATION.format(ns)
 }
 
-/// A duration with its unit, "10m" or "0.5s", in nanoseconds; the error says what is wrong and how to write it.
+/// A duration with its unit, "10m" or "0.5s", in nanoseconds; the error says what is wrong and how
+/// to write it.
 pub fn parse_duration(text: &str) -> Result<u64, String> {
     DURATION.parse(text).map_err(|wrong| format!("{}; {}", wrong.what, wrong.remedy))
 }

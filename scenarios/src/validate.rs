@@ -1,4 +1,5 @@
-//! What must hold of any scenario, read or drawn: names exist, sizes are whole blocks, everything is bounded.
+//! What must hold of any scenario, read or drawn: names exist, sizes are whole blocks, everything
+//! is bounded.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +53,8 @@ pub fn validate(scenario: &Scenario) -> Check {
     steps(scenario)
 }
 
-/// Lower-case letters, digits and single hyphens; so that a name is a word in every log and a file name everywhere.
+/// Lower-case letters, digits and single hyphens; so that a name is a word in every log and a file
+/// name everywhere.
 fn kebab(path: &str, name: &str) -> Check {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let letter = name.starts_with(|c: char| c.is_ascii_lowercase());

@@ -1,5 +1,6 @@
 //! [`Scenario`] to TOML, so that a drawn plan can be kept, read by people, edited and run again.
-//! Everything is written, also what equals a default: a kept plan must not change when a default does.
+//! Everything is written, also what equals a default: a kept plan must not change when a default
+//! does.
 
 use std::fmt::{self, Write};
 

@@ -1,4 +1,5 @@
-//! The files of this repository: the compiled-in list is complete, every file reads, and its name is its file name.
+//! The files of this repository: the compiled-in list is complete, every file reads, and its name
+//! is its file name.
 #![allow(clippy::disallowed_methods, reason = "a test that reads the folder")]
 
 use scenarios::{BUILTIN, read};

@@ -98,7 +98,8 @@ pub enum Seeds {
     From(u64),
 }
 
-/// The runs that were asked for: each batch runs all its sources with its first seed, then the next.
+/// The runs that were asked for: each batch runs all its sources with its first seed, then the
+/// next.
 #[derive(Debug)]
 pub struct Asked {
     /// In this order.
@@ -113,7 +114,8 @@ const DRAWN: u64 = 50;
 const QUIRK_TIME: Duration = Duration::from_secs(120);
 
 impl Cli {
-    /// Which runs, from names, file and seeds; `promises` are those that can be listed. The error is for the user.
+    /// Which runs, from names, file and seeds; `promises` are those that can be listed. The error
+    /// is for the user.
     pub fn asked(&self, promises: &[&str]) -> Result<Asked, String> {
         let sources = self.sources(promises)?;
         let bare = self.seed.is_none() && self.seeds.is_none() && self.time.is_none();

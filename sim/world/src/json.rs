@@ -13,7 +13,8 @@ pub fn document(tally: &mut Tally, commit: &str, wall: Duration, exit_code: u8) 
     let runs: Vec<_> = tally
         .runs
         .iter()
-        .map(|(name, seed, hash)| json!({"name": name, "seed": seed, "trace_hash": format!("{hash:#018x}")}))
+        .map(|(name, seed, hash)| (name, seed, format!("{hash:#018x}")))
+        .map(|(name, seed, hash)| json!({"name": name, "seed": seed, "trace_hash": hash}))
         .collect();
     let mut recovery = Map::new();
     for (name, times) in &mut tally.recovery {

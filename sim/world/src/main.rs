@@ -1,6 +1,7 @@
-//! The `sim` binary: `cargo xtask sim` builds and starts it. It reads the command line, shares the runs out to one
-//! worker process per core, and reports. This shell is the only part of the simulator that reads files, starts
-//! processes and threads, and looks at the host's clock; what a run does never depends on any of them.
+//! The `sim` binary: `cargo xtask sim` builds and starts it. It reads the command line, shares the
+//! runs out to one worker process per core, and reports. This shell is the only part of the
+//! simulator that reads files, starts processes and threads, and looks at the host's clock; what a
+//! run does never depends on any of them.
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,

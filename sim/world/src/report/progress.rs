@@ -1,4 +1,5 @@
-//! The one line on stderr that says how far it is: redrawn on a terminal, printed each ten seconds elsewhere.
+//! The one line on stderr that says how far it is: redrawn on a terminal, printed each ten seconds
+//! elsewhere.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};

@@ -124,8 +124,8 @@ impl Tally {
         }
     }
 
-    /// What is wrong with the invocation as a whole, though each run may have passed. Not asked of runs with a
-    /// quirk on, nor of those that were interrupted: they stop anywhere.
+    /// What is wrong with the invocation as a whole, though each run may have passed. Not asked of
+    /// runs with a quirk on, nor of those that were interrupted: they stop anywhere.
     pub fn judge(&mut self, all_promises: &[&str]) {
         let whole = self.drawn >= ENOUGH;
         let mut demanded: BTreeSet<&str> = self.listed.iter().map(String::as_str).collect();

@@ -1,6 +1,7 @@
 //! Numbers and times as people read them.
 
-/// Seconds, minutes or hours, as few digits as say enough: "0.04 s", "8.2 s", "41 s", "12.5 m", "3.1 h".
+/// Seconds, minutes or hours, as few digits as say enough: "0.04 s", "8.2 s", "41 s", "12.5 m",
+/// "3.1 h".
 pub fn time(ns: u128) -> String {
     let tenths = |unit: u128| {
         let tenths = (ns * 10 + unit / 2) / unit;

@@ -73,7 +73,8 @@ fn folder_name(job: &Job, done: &Done) -> String {
 
 /// One run on one worker, waited for.
 fn run(pool: &mut Pool, job: Job) -> Result<Done, String> {
-    // A run that stops at the first failure leaves others under way: their results are of no use any more.
+    // A run that stops at the first failure leaves others under way: their results are of no use
+    // any more.
     let slot = loop {
         if let Some(slot) = pool.idle().first() {
             break *slot;

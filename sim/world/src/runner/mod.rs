@@ -35,7 +35,8 @@ const LONG: Duration = Duration::from_secs(10);
 
 /// `sim …`
 pub fn main() -> u8 {
-    // Not Cli::parse: its exit would skip what this process has to tidy up, and it would hide the code.
+    // Not Cli::parse: its exit would skip what this process has to tidy up, and it would hide the
+    // code.
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

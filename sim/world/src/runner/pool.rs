@@ -62,8 +62,8 @@ impl Pool {
     fn start(&mut self, slot: usize) -> Result<Worker, String> {
         self.started += 1;
         let birth = self.started;
-        // The running binary itself, also if a build has put another in its place. A process group of its own:
-        // Ctrl-C is the runner's to handle.
+        // The running binary itself, also if a build has put another in its place. A process group
+        // of its own: Ctrl-C is the runner's to handle.
         let mut child = Command::new("/proc/self/exe")
             .arg0("sim")
             .arg("worker")
@@ -174,7 +174,8 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            // An idle worker ends when its stdin does; one in the middle of a run would take its time.
+            // An idle worker ends when its stdin does; one in the middle of a run would take its
+            // time.
             worker.stdin = None;
             if worker.busy.is_some() {
                 let _ = worker.child.kill();

@@ -60,7 +60,8 @@ impl Queue {
         !self.again.is_empty()
     }
 
-    /// The next run for this worker: a second run of what another worker did, else a new one if `fresh`.
+    /// The next run for this worker: a second run of what another worker did, else a new one if
+    /// `fresh`.
     pub fn next(&mut self, worker: usize, fresh: bool) -> Option<Ticket> {
         if let Some(at) = self.again.iter().position(|(_, first)| *first != worker) {
             return self.again.remove(at).map(|(job, _)| Ticket { job, pass: 1 });

@@ -1,7 +1,9 @@
-//! A worker process: jobs come in over stdin, results go out over stdout, each run has a thread of its own.
+//! A worker process: jobs come in over stdin, results go out over stdout, each run has a thread of
+//! its own.
 //!
-//! A fresh thread, because what a thread did before can leak into hash seeds and thread-locals of libraries; a
-//! process of its own, because a run that hangs or aborts must not take the others along.
+//! A fresh thread, because what a thread did before can leak into hash seeds and thread-locals of
+//! libraries; a process of its own, because a run that hangs or aborts must not take the others
+//! along.
 
 use std::io::{BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -209,7 +211,8 @@ fn drift(outcome: &mut Outcome) {
     outcome.log.push(LogLine { at, who: "plan".to_owned(), part: "plan", text });
 }
 
-/// CPU time of this thread. Straight from the kernel: inside a run the C library's clock is a simulated one.
+/// CPU time of this thread. Straight from the kernel: inside a run the C library's clock is a
+/// simulated one.
 fn thread_cpu_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)

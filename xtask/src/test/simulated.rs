@@ -1,0 +1,97 @@
+//! The parts that are runs of the simulator, read through its `--json`.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::path::PathBuf;
+
+use super::Counts;
+use super::cargo::output;
+use crate::build::{sim_target, simulator, simulator_command};
+
+/// Seeds that are run twice.
+const TWICE: &str = "0..40";
+/// Seeds whose traces are compared between one job and two.
+const COMPARED: &str = "0..20";
+/// One in so many quirks is looked at in each run of the tests.
+const SHARE: usize = 4;
+/// How long a quirk may stay unseen.
+const QUIRK_TIME: &str = "2m";
+/// Exit codes of a promise that broke.
+const SAFETY: i64 = 10;
+const LIVENESS: i64 = 11;
+
+/// Runs the simulator; what it wrote, and what it said.
+fn sim(args: &[&str]) -> Result<(Value, String)> {
+    let file: PathBuf = sim_target().join("result.json");
+    let mut command = simulator_command(simulator()?);
+    command.args(args).arg("--json").arg(&file);
+    let (_, text) = output(&mut command)?;
+    let json = std::fs::read_to_string(&file).context("the simulator wrote no results")?;
+    let json = serde_json::from_str(&json).context("the simulator's results are not JSON")?;
+    Ok((json, text))
+}
+
+/// Each run counts.
+fn runs(args: &[&str]) -> Result<Counts> {
+    let (json, text) = sim(args)?;
+    let number = |name: &str| json["scenarios"][name].as_u64().unwrap_or(0);
+    let (passed, failed) = (number("passed"), number("failed"));
+    if failed > 0 {
+        println!("{text}");
+    }
+    if passed + failed == 0 {
+        return Ok(Counts::fail("nothing ran"));
+    }
+    let failures = json["failures"].as_array().into_iter().flatten();
+    let note = |failure: &Value| format!("{} {}", failure["promise"], failure["replay"]);
+    let skips = (0..number("skipped")).map(|_| "a scenario needs another world".to_owned());
+    Ok(Counts { passed, failed, skipped: skips.collect(), notes: failures.map(note).collect() })
+}
+
+/// Every scenario once, fifty drawn plans.
+pub fn scenarios() -> Result<Counts> {
+    runs(&[])
+}
+
+/// Each seed twice in two processes; then one job against two, which is another order and other
+/// neighbours.
+pub fn determinism() -> Result<Counts> {
+    let mut counts = runs(&["--twice", "--seeds", TWICE])?;
+    let (one, _) = sim(&["--seeds", COMPARED, "--jobs", "1"])?;
+    let (two, _) = sim(&["--seeds", COMPARED, "--jobs", "2"])?;
+    let same =
+        one["runs"] == two["runs"] && one["runs"].as_array().is_some_and(|runs| !runs.is_empty());
+    counts.add(Counts::of(same, format!("--jobs 1 and --jobs 2 differ over --seeds {COMPARED}")));
+    Ok(counts)
+}
+
+/// A share of the quirks that rotates with the commits: each has to be caught.
+pub fn quirks() -> Result<Counts> {
+    let (_, text) = output(simulator_command(simulator()?).args(["--quirk", "list"]))?;
+    let names: Vec<_> =
+        text.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    if names.is_empty() {
+        return Ok(Counts::fail(
+            "the simulator knows no quirk: nothing shows that its checkers see",
+        ));
+    }
+    let turn = turn();
+    let mut counts = Counts::default();
+    for (_, name) in names.iter().enumerate().filter(|(i, _)| i % SHARE == turn % SHARE) {
+        let (json, _) = sim(&["--quirk", name, "--for", QUIRK_TIME])?;
+        let code = json["exit_code"].as_i64().unwrap_or(0);
+        let caught = code == SAFETY || code == LIVENESS;
+        let runs = json["runs"].as_array().map_or(0, Vec::len);
+        println!("quirk {name}: exit {code} after {runs} runs");
+        counts.add(Counts::of(caught, format!("quirk {name} was not caught: exit {code}")));
+    }
+    Ok(counts)
+}
+
+/// How many commits there are: the share moves on with each.
+fn turn() -> usize {
+    let mut git = std::process::Command::new("git");
+    git.current_dir(crate::root()).args(["rev-list", "--count", "HEAD"]);
+    let counted = output(&mut git).ok().and_then(|(_, text)| text.trim().parse().ok());
+    counted.unwrap_or(0)
+}
