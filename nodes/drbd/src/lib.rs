@@ -7,7 +7,7 @@
 pub mod core;
 pub mod ids;
 pub mod meta;
-pub mod page;
 pub mod packet;
+pub mod page;
 pub mod quirks;
 pub mod state;

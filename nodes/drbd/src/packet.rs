@@ -383,7 +383,9 @@ impl Packet {
     pub fn stream(&self) -> Stream {
         use Packet::*;
         match self {
-            NegDReply { .. } | BarrierAck { .. } | WriteAck { .. } | NegAck { .. } => Stream::Control,
+            NegDReply { .. } | BarrierAck { .. } | WriteAck { .. } | NegAck { .. } => {
+                Stream::Control
+            }
             PeerAck { .. } | PeersInSync { .. } | NegRsDReply { .. } => Stream::Control,
             RsWriteAck { .. } | RsNegAck { .. } | FlushForward { .. } => Stream::Control,
             TwopcVote(..) | Ping | PingAck => Stream::Control,

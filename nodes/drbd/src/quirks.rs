@@ -1,4 +1,4 @@
-//! Historical bugs that the simulator can put back. Compiled to "none" on hosts.
+//! Historical bugs that the simulator can put back. On hosts none can be switched on.
 
 /// A change to the engine that reproduces a real bug of DRBD's history.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -11,20 +11,60 @@ pub struct Quirk {
     pub origin: &'static str,
 }
 
-/// Which quirks are on.
+/// Which quirk is on, if any.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct Quirks(u64);
+pub struct Quirks(Option<&'static str>);
 
-/// All quirks that this build knows.
-pub const ALL: &[Quirk] = &[];
+macro_rules! quirks {
+    ($($name:literal $promise:literal $origin:literal)*) => {
+        /// All quirks that this build knows.
+        pub const ALL: &[Quirk] = &[$(Quirk { name: $name, promise: $promise, origin: $origin },)*];
+    };
+}
+
+quirks! {
+    "ack-before-peer" "acked-write-survives"
+        "protocol C completes before the peers' acks, as if their loss had been taken for success"
+    "write-ack-before-disk" "acked-write-survives"
+        "P_WRITE_ACK is sent on receipt: a disk error or power loss then loses an acknowledged write"
+    "promote-before-reconciled" "uptodate-means-identical"
+        "a survivor promotes before it compared notes with the others (fixed in 9.2.19, 9.3.3)"
+    "equal-uuids-drop-bits" "uptodate-means-identical"
+        "peers with equal UUIDs drop dirty bits on reconnect (fixed in 9.2.19, 9.3.3)"
+    "al-transaction-not-awaited" "uptodate-means-identical"
+        "data is submitted before its activity log transaction is durable (fixed in 8.3, 2010)"
+    "no-notice-in-wfbitmaps" "uptodate-means-identical"
+        "a write during the bitmap exchange is neither sent nor announced (fixed in 9.0.26)"
+    "no-notice-to-outdated-target" "uptodate-means-identical"
+        "a write while the paused sync target is Outdated is not announced (fixed in 9.1.9, 9.2.0)"
+    "read-error-clobbered" "reads-are-fresh"
+        "a read error of the lower device is reported as success (fixed in 9.0.29, 9.1.2)"
+    "promote-not-refused" "one-primary"
+        "a promotion races with another Primary and is not refused (fixed in 9.1.14)"
+    "quorumless-without-proof" "quorum-is-exclusive"
+        "every absent node counts as being without quorum (an attempt before 9.1.13, 9.2.2)"
+    "transfer-log-entry-stuck" "io-resumes"
+        "a write that was pending on a lost connection is never cleaned up (fixed in 9.2.13)"
+    "twopc-abort-not-sent" "io-resumes"
+        "a connection breaks between the phases and the participant holds on (fixed in 9.1.8)"
+    "paused-resync-never-resumes" "resync-finishes"
+        "a paused sync target stays paused for ever (seen with 9.2.14)"
+}
 
 impl Quirks {
     /// The set with the quirk of this name, or `None` if no quirk has it.
     pub fn named(name: &str) -> Option<Quirks> {
-        ALL.iter().position(|q| q.name == name).map(|i| Quirks(1 << i))
+        ALL.iter().find(|quirk| quirk.name == name).map(|quirk| Quirks(Some(quirk.name)))
     }
+
     /// Is any quirk on?
     pub fn any(self) -> bool {
-        self.0 != 0
+        self.0.is_some()
+    }
+
+    /// Is this one on?
+    #[inline]
+    pub(crate) fn has(self, name: &str) -> bool {
+        cfg!(madsim) && self.0.is_some_and(|on| on == name)
     }
 }

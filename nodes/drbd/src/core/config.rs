@@ -24,6 +24,15 @@ pub enum OnLoss {
     IoError,
 }
 
+/// `rr-conflict`: the handshake makes a Primary with good data the target of a resync.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RrConflict {
+    /// Disconnect: StandAlone.
+    Disconnect,
+    /// Try to connect again each second.
+    RetryConnect,
+}
+
 /// One volume of the resource on this node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VolumeConfig {
@@ -63,6 +72,10 @@ pub struct Config {
     pub on_no_quorum: OnLoss,
     /// `on-no-data-accessible`, default io-error.
     pub on_no_data: OnLoss,
+    /// `on-suspended-primary-outdated force-secondary` (default: disconnect).
+    pub force_secondary: bool,
+    /// `rr-conflict`, default disconnect.
+    pub rr_conflict: RrConflict,
     /// `auto-promote`, default yes.
     pub auto_promote: bool,
     /// `auto-promote-timeout` in ms, default 2000.
@@ -105,6 +118,8 @@ impl Config {
             quorum_minimum_redundancy: Quorum::Off,
             on_no_quorum: OnLoss::SuspendIo,
             on_no_data: OnLoss::IoError,
+            force_secondary: false,
+            rr_conflict: RrConflict::Disconnect,
             auto_promote: true,
             auto_promote_timeout_ms: 2_000,
             ping_int_ms: 10_000,

@@ -1,17 +1,75 @@
 //! The engine of one resource on one node.
+//!
+//! [`Resource::step`] takes one event and appends actions. Inside, each file holds one concern: `request` the
+//! application's I/O, `replicate` the peers' writes, `resync`, `attach` the lower device and metadata, `connect`
+//! links and handshakes, `twopc` cluster-wide changes, `role` promotion and demotion, `generation` new data
+//! generations, `status` what follows from every change.
 
+pub mod activity_log;
+mod attach;
+pub mod bitmap;
 pub mod config;
+mod connect;
+mod connection;
 pub mod event;
+mod generation;
+pub mod handshake;
+mod locks;
+mod parts;
+pub mod quorum;
+mod replicate;
+mod request;
+mod resync;
+mod role;
+mod status;
+mod twopc;
 
-use crate::ids::{NodeId, NodeMask, Time, Uuid, VolumeNumber};
+use crate::ids::{Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
+use crate::meta::Layout;
+use crate::packet::Packet;
 use crate::quirks::Quirks;
 use crate::state::{ConnState, DiskState, ReplState, Role};
 use config::Config;
-use event::{Action, Event};
+use event::{Action, CommandId, Event, Notice, Request, RequestId};
+use parts::{AppRequest, Conn, Device, LowerUse, PeerRequest, Work};
+use slab::Slab;
+use std::collections::VecDeque;
 
 /// One resource as one node sees it: the running state of the engine.
 pub struct Resource {
     config: Config,
+    quirks: Quirks,
+    luck: u64,
+    now: Time,
+    out: Vec<Action>,
+    armed: Option<Time>,
+    role: Role,
+    devices: Vec<Device>,
+    conns: Vec<Conn>,
+    by_node: [Option<u8>; NodeId::COUNT],
+    members: NodeMask,
+    /// Requests that may not start yet, in order.
+    held: VecDeque<(usize, RequestId, Request)>,
+    reqs: Slab<AppRequest>,
+    /// Transfer log: writes in order of their dagtag.
+    log: VecDeque<usize>,
+    peer_reqs: Slab<PeerRequest>,
+    resync_reqs: Slab<resync::ResyncRequest>,
+    lower: Slab<(usize, u64, LowerUse)>,
+    dagtag: Dagtag,
+    epoch: u32,
+    epoch_size: u32,
+    peer_ack: request::PeerAckState,
+    generation: generation::Generation,
+    roles: role::RoleState,
+    twopc: twopc::Twopc,
+    user_suspended: bool,
+    suspended: bool,
+    /// Something changed that `status` has to look at.
+    changed: bool,
+    down: Option<CommandId>,
+    /// The Primary that was lost last, until it is back.
+    lost_primary: Option<NodeId>,
 }
 
 /// What checkers, `drbdsetup status` and reports read of one volume.
@@ -51,27 +109,166 @@ impl Resource {
     /// `luck` seeds the engine's own generator, for UUIDs and transaction numbers: given it and the events,
     /// everything follows.
     pub fn new(config: Config, luck: u64, quirks: Quirks) -> Resource {
-        let _ = (luck, quirks);
-        Resource { config }
+        let mut by_node = [None; NodeId::COUNT];
+        for (i, peer) in config.peers.iter().enumerate() {
+            by_node[peer.node.index()] = Some(i as u8);
+        }
+        let members = config.node.mask();
+        Resource {
+            devices: (0..config.volumes.len()).map(|v| Device::new(&config, v)).collect(),
+            conns: config.peers.iter().map(|peer| Conn::new(peer, config.volumes.len())).collect(),
+            by_node,
+            members,
+            quirks,
+            luck,
+            config,
+            now: Time::default(),
+            out: Vec::new(),
+            armed: None,
+            role: Role::Secondary,
+            held: VecDeque::new(),
+            reqs: Slab::new(),
+            log: VecDeque::new(),
+            peer_reqs: Slab::new(),
+            resync_reqs: Slab::new(),
+            lower: Slab::new(),
+            dagtag: Dagtag(0),
+            epoch: 1,
+            epoch_size: 0,
+            peer_ack: Default::default(),
+            generation: Default::default(),
+            roles: Default::default(),
+            twopc: Default::default(),
+            user_suspended: false,
+            suspended: false,
+            changed: true,
+            down: None,
+            lost_primary: None,
+        }
     }
 
     /// Metadata as `drbdmeta create-md` leaves it, as (first block, pages) runs to write to a lower device of
     /// `lower_blocks` 4 KiB blocks; with `uuid`, as `drbdadm new-current-uuid --clear-bitmap` then leaves it:
     /// UpToDate without an initial sync, the same on every node.
-    pub fn create_md(config: &Config, lower_blocks: u64, uuid: Option<Uuid>) -> Vec<(u64, crate::page::Payload)> {
-        let _ = (config, lower_blocks, uuid);
-        Vec::new()
+    pub fn create_md(
+        config: &Config,
+        volume: VolumeNumber,
+        lower_blocks: u64,
+        uuid: Option<Uuid>,
+    ) -> Vec<(u64, crate::page::Payload)> {
+        attach::create_md(config, volume, lower_blocks, uuid)
     }
 
     /// Blocks that a lower device needs for `data_blocks` of data and its internal metadata.
     pub fn lower_blocks(data_blocks: u64, max_peers: u8) -> u64 {
-        let _ = max_peers;
-        data_blocks
+        Layout::lower_for(data_blocks, max_peers)
     }
 
     /// One event in, actions out (appended to `out`, in the order to carry them out).
     pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Action>) {
-        let _ = (now, event, out);
+        self.now = now;
+        std::mem::swap(&mut self.out, out);
+        self.handle(event);
+        self.settle();
+        self.arm();
+        std::mem::swap(&mut self.out, out);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Command(id, command) => self.command(id, command),
+            Event::Open(id, volume, write) => self.open(id, volume, write),
+            Event::Close(volume, write) => self.close(volume, write),
+            Event::Submit(volume, id, request) => self.submit(volume, id, request),
+            Event::LowerDone(tag, result) => self.lower_done(tag, result),
+            Event::LinkUp(node) => self.on_conn(node, |r, c| r.link_up(c)),
+            Event::LinkDown(node, _) => {
+                self.on_conn(node, |r, c| r.lost(c, ConnState::NetworkFailure));
+            }
+            Event::Packet(node, packet) => self.on_conn(node, |r, c| r.packet(c, packet)),
+            Event::Wake => {
+                self.armed = None;
+                self.alarms();
+            }
+        }
+    }
+
+    fn on_conn(&mut self, node: NodeId, f: impl FnOnce(&mut Resource, usize)) {
+        if let Some(c) = self.conn_of(node) {
+            f(self, c);
+        }
+    }
+
+    fn conn_of(&self, node: NodeId) -> Option<usize> {
+        self.by_node[node.index()].map(usize::from)
+    }
+
+    fn me(&self) -> NodeId {
+        self.config.node
+    }
+
+    /// SplitMix64: the engine's own luck, part of its state.
+    fn draw(&mut self) -> u64 {
+        self.luck = self.luck.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.luck;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Is this historical bug switched on? Never on hosts.
+    fn quirk(&self, name: &str) -> bool {
+        self.quirks.has(name)
+    }
+
+    fn send(&mut self, c: usize, packet: Packet) {
+        if self.conns[c].linked {
+            self.out.push(Action::Send(self.conns[c].node, packet));
+        }
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.out.push(Action::Notice(notice));
+    }
+
+    fn work(&mut self, work: Work) {
+        match work {
+            Work::AppLocked(key) => self.app_locked(key),
+            Work::AppActive(key) => self.app_active(key),
+            Work::PeerLocked(key) => self.peer_locked(key),
+            Work::PeerActive(key) => self.peer_active(key),
+            Work::Request(key) => self.resync_request(key),
+            Work::ResyncWrite(key) => self.resync_write(key),
+            Work::ResyncRead(key) => self.resync_read(key),
+            Work::Generation => self.generation_durable(),
+            Work::Promoted => self.promoted_durable(),
+            Work::Attached(v) => self.attached(v),
+            Work::SyncTarget(c, v) => self.sync_target_durable(c, v),
+            Work::ResyncEnd(c, v) => self.resync_end_durable(c, v),
+            Work::Detached(v, reply) => self.detached(v, reply),
+        }
+    }
+
+    fn works(&mut self, works: Vec<Work>) {
+        works.into_iter().for_each(|work| self.work(work));
+    }
+
+    fn command(&mut self, id: CommandId, command: event::Command) {
+        use event::Command::*;
+        match command {
+            Attach(volume, blocks) => self.attach(id, volume, blocks),
+            Detach(volume, force) => self.detach(id, volume, force),
+            Connect(node) => self.connect(id, node),
+            Disconnect(node, force) => self.disconnect(id, node, force),
+            Primary(force) => self.primary(id, force),
+            Secondary(force) => self.secondary(id, force),
+            SuspendIo | ResumeIo => {
+                self.user_suspended = command == SuspendIo;
+                self.changed = true;
+                self.out.push(Action::Reply(id, Ok(())));
+            }
+            Down => self.go_down(id),
+        }
     }
 
     /// Configuration.
@@ -80,29 +277,46 @@ impl Resource {
     }
     /// Own role.
     pub fn role(&self) -> Role {
-        Role::Secondary
+        self.role
     }
     /// Is application I/O on hold (user, no data, quorum)?
     pub fn is_suspended(&self) -> bool {
-        false
+        self.suspended
     }
     /// Connection state and role of a peer; StandAlone and Unknown if it is not configured.
     pub fn peer(&self, node: NodeId) -> (ConnState, Role) {
-        let _ = node;
-        (ConnState::StandAlone, Role::Unknown)
+        let conn = self.conn_of(node).map(|c| &self.conns[c]);
+        conn.map_or((ConnState::StandAlone, Role::Unknown), |conn| (conn.cstate, conn.role))
     }
     /// One volume, or `None` if there is no such one.
     pub fn volume(&self, volume: VolumeNumber) -> Option<VolumeView> {
-        let _ = volume;
-        None
+        let v = volume.index();
+        let device = self.devices.get(v)?;
+        let peer = |conn: &Conn| PeerView {
+            node: conn.node,
+            repl: conn.volumes[v].repl,
+            disk: conn.volumes[v].disk,
+            out_of_sync: device.weight(conn.node),
+        };
+        Some(VolumeView {
+            disk: device.disk,
+            quorum: device.quorum,
+            current: if device.has_disk() { device.md.current } else { device.exposed },
+            size: device.size,
+            app_in_flight: device.in_flight + self.held.iter().filter(|(h, ..)| *h == v).count(),
+            peer_unacked: self.peer_reqs.iter().filter(|(_, r)| r.volume == v).count(),
+            peers: self.conns.iter().map(peer).collect(),
+        })
     }
     /// Is the block marked out of sync towards the peer, or inside an extent of the activity log?
     pub fn may_differ(&self, volume: VolumeNumber, peer: NodeId, block: u64) -> bool {
-        let _ = (volume, peer, block);
-        false
+        self.devices.get(volume.index()).is_some_and(|device| {
+            let bit = device.slot(peer).is_some_and(|slot| device.bitmaps[slot].is_set(block));
+            bit || device.al.is_active(crate::ids::Blocks::new(block, 1))
+        })
     }
     /// `members`: nodes that took part in the last agreement, stale-high at most.
     pub fn members(&self) -> NodeMask {
-        NodeMask::NONE
+        self.members
     }
 }

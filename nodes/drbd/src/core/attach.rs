@@ -1,0 +1,513 @@
+//! The lower device: attach and detach, the superblock, the activity log's transactions, bitmap pages, I/O errors.
+
+use super::Resource;
+use super::activity_log::{ActivityLog, EXTENT_BLOCKS, Transaction};
+use super::bitmap::Bitmap;
+use super::config::Config;
+use super::event::{Action, CommandId, IoTag, Lower, LowerResult, Notice, Refusal};
+use super::locks::Locks;
+use super::parts::{Device, LowerUse, Work};
+use crate::ids::{Blocks, NodeId, Uuid, VolumeNumber};
+use crate::meta::{self, AlBlock, Layout, MdFlags, PeerFlags, Superblock};
+use crate::page::{Page, Payload};
+use crate::state::{DiskState, Role};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Which part of an activity log update a request to the lower device is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum AlStep {
+    /// Bitmap pages of evicted extents.
+    Bitmap,
+    /// The transaction.
+    Transaction,
+}
+
+/// An activity log update on its way to disk.
+#[derive(Debug)]
+pub(super) struct AlWrite {
+    transaction: Transaction,
+    bitmap_left: usize,
+}
+
+impl Device {
+    pub(super) fn new(config: &Config, v: usize) -> Device {
+        let volume = &config.volumes[v];
+        Device {
+            size: volume.size,
+            configured_diskful: volume.diskful,
+            disk: DiskState::Diskless,
+            layout: Layout::new(Layout::lower_for(volume.size, config.max_peers), config.max_peers),
+            md: Superblock::create(config.max_peers),
+            md_version: 0,
+            md_writing: None,
+            md_written: 0,
+            md_waiters: Vec::new(),
+            bitmaps: Vec::new(),
+            bm_dirty: BTreeSet::new(),
+            al: ActivityLog::new(config.al_extents),
+            al_number: 0,
+            al_context: 0,
+            al_pending: None,
+            exposed: Uuid::NONE,
+            quorum: config.quorum == super::config::Quorum::Off,
+            new_uuid: false,
+            crashed_primary: false,
+            locks: Locks::default(),
+            birth: 0,
+            attach_reply: None,
+            in_flight: 0,
+            attach_disk: DiskState::Diskless,
+        }
+    }
+}
+
+/// Bitmap slots in the order of node ids: every node with a disk but this one.
+fn assign_slots(config: &Config, md: &mut Superblock) {
+    let mut index = 0;
+    for peer in config.peers.iter().filter(|peer| peer.diskful) {
+        let slot = md.peer_mut(peer.node);
+        if slot.bitmap_index.is_none() && index < config.max_peers {
+            slot.bitmap_index = Some(index);
+        }
+        slot.flags.put(PeerFlags::NODE_EXISTS, true);
+        slot.flags.put(PeerFlags::DEVICE_SEEN, true);
+        index += 1;
+    }
+}
+
+pub(super) fn create_md(
+    config: &Config,
+    volume: VolumeNumber,
+    lower: u64,
+    uuid: Option<Uuid>,
+) -> Vec<(u64, Payload)> {
+    let layout = Layout::new(lower, config.max_peers);
+    let mut md = Superblock::create(config.max_peers);
+    assign_slots(config, &mut md);
+    if let (Some(uuid), Some(volume)) = (uuid, config.volumes.get(volume.index())) {
+        md.current = uuid;
+        md.effective_size = volume.size;
+        md.node = Some(config.node);
+        md.flags.put(MdFlags::CONSISTENT, true);
+        md.flags.put(MdFlags::WAS_UP_TO_DATE, true);
+    }
+    let bitmap = layout.bitmap().map(|_| Page::Bytes(Arc::new([0; 4096]))).collect();
+    let al = layout.al().map(|_| meta::page(AlBlock::initialised())).collect();
+    let superblock = Arc::new([meta::page(md.encode(&layout))]);
+    vec![
+        (layout.bitmap().start, bitmap),
+        (layout.al().start, al),
+        (layout.superblock(), superblock),
+    ]
+}
+
+impl Resource {
+    /// Sends a request to the lower device of a volume.
+    pub(super) fn lower(&mut self, v: usize, request: Lower, usage: LowerUse) {
+        let birth = self.devices[v].birth;
+        let tag = self.lower.insert((v, birth, usage));
+        self.out.push(Action::Lower(VolumeNumber(v as u16), IoTag(tag as u64), request));
+    }
+
+    pub(super) fn lower_done(&mut self, tag: IoTag, result: LowerResult) {
+        let Some((v, birth, usage)) = self.lower.try_remove(tag.0 as usize) else { return };
+        let stale = birth != self.devices[v].birth;
+        match usage {
+            LowerUse::App(key) => self.app_lower_done(key, result),
+            LowerUse::Peer(key) => self.peer_lower_done(key, result),
+            LowerUse::PeerRead(c, conn_birth, id) => {
+                self.peer_read_done((c, v), conn_birth, id, result)
+            }
+            LowerUse::ResyncWrite(key) => self.resync_write_done(key, result),
+            LowerUse::ResyncRead(key) => self.resync_read_done(key, result),
+            LowerUse::EpochFlush(c, conn_birth, seq) => self.epoch_flushed(c, conn_birth, seq),
+            _ if stale => {}
+            LowerUse::MetaRead => self.metadata_read(v, result),
+            _ if result.is_err() => self.disk_failed(v),
+            LowerUse::Superblock(version) => self.superblock_written(v, version),
+            LowerUse::Al(AlStep::Bitmap) => self.al_bitmap_written(v),
+            LowerUse::Al(AlStep::Transaction) => self.al_written(v),
+            LowerUse::BitmapOut => {}
+        }
+    }
+
+    pub(super) fn attach(&mut self, id: CommandId, volume: VolumeNumber, blocks: u64) {
+        let v = volume.index();
+        let max_peers = self.config.max_peers;
+        let Some(device) = self.devices.get_mut(v).filter(|d| d.configured_diskful) else {
+            return self.out.push(Action::Reply(id, Err(Refusal::NoLocalDisk)));
+        };
+        let layout = Layout::new(blocks, max_peers);
+        if device.disk != DiskState::Diskless || layout.usable() < device.size {
+            return self.out.push(Action::Reply(id, Err(Refusal::InTransientState)));
+        }
+        device.layout = layout;
+        device.birth += 1;
+        device.attach_reply = Some(id);
+        let first = layout.bitmap().start;
+        let whole = Blocks::new(first, (layout.lower - first) as u32);
+        self.set_disk(v, DiskState::Attaching);
+        self.lower(v, Lower::Read(whole), LowerUse::MetaRead);
+    }
+
+    fn metadata_read(&mut self, v: usize, result: LowerResult) {
+        let layout = self.devices[v].layout;
+        let pages = result.ok().flatten().map(|pages| pages.iter().map(Page::bytes).collect());
+        let pages: Vec<[u8; 4096]> = pages.unwrap_or_default();
+        let base = layout.bitmap().start;
+        let area = |range: std::ops::Range<u64>| {
+            pages.get((range.start - base) as usize..(range.end - base) as usize).unwrap_or(&[])
+        };
+        let superblock = area(layout.superblock()..layout.lower).first();
+        let md = superblock.and_then(|block| Superblock::decode(block, &layout).ok());
+        let size = self.devices[v].size;
+        let Some(md) = md.filter(|md| md.effective_size == 0 || md.effective_size == size) else {
+            self.set_disk(v, DiskState::Diskless);
+            if let Some(id) = self.devices[v].attach_reply.take() {
+                self.out.push(Action::Reply(id, Err(Refusal::BadMetadata)));
+            }
+            return;
+        };
+        let (slots, number) = meta::replay(area(layout.al()));
+        let mut bitmaps = decode_bitmaps(area(layout.bitmap()), &layout, size);
+        let clean = md.flags.has(MdFlags::AL_CLEAN);
+        let crashed = md.flags.has(MdFlags::PRIMARY_IND) || md.flags.has(MdFlags::CRASHED_PRIMARY);
+        let device = &mut self.devices[v];
+        device.al = ActivityLog::new(self.config.al_extents);
+        device.bm_dirty.clear();
+        if !clean {
+            for extent in slots.values() {
+                let at = Blocks::new(u64::from(*extent) * EXTENT_BLOCKS, EXTENT_BLOCKS as u32);
+                bitmaps.iter_mut().for_each(|bitmap| {
+                    bitmap.set(at);
+                });
+                device.bm_dirty.extend(layout.bitmap_pages(at.start, at.end().min(size) - 1));
+            }
+            device.al.load(slots);
+        }
+        device.al_number = number;
+        device.al_context = 0;
+        device.al_pending = None;
+        device.bitmaps = bitmaps;
+        device.md = md;
+        device.crashed_primary = crashed;
+        self.mark_attached(v);
+    }
+
+    /// The superblock says from now on that the activity log counts.
+    fn mark_attached(&mut self, v: usize) {
+        let me = self.me();
+        let size = self.devices[v].size;
+        assign_slots(&self.config, &mut self.devices[v].md);
+        let device = &mut self.devices[v];
+        device.md.node = Some(me);
+        device.md.effective_size = size;
+        device.md.al_extents = u32::from(self.config.al_extents);
+        device.md.flags.put(MdFlags::AL_CLEAN, false);
+        device.md.flags.put(MdFlags::CRASHED_PRIMARY, device.crashed_primary);
+        for slot in 0..device.bitmaps.len() {
+            let full = device.md.peers.iter().any(|peer| {
+                peer.bitmap_index == Some(slot as u8) && peer.flags.has(PeerFlags::FULL_SYNC)
+            });
+            if full {
+                device.bitmaps[slot].fill();
+            }
+        }
+        self.md_sync(v, Work::Attached(v));
+    }
+
+    /// Attached: from flags to a disk state; connected peers are asked for their opinion.
+    pub(super) fn attached(&mut self, v: usize) {
+        let device = &mut self.devices[v];
+        let flags = device.md.flags;
+        let disk = if !flags.has(MdFlags::CONSISTENT) {
+            DiskState::Inconsistent
+        } else if !flags.has(MdFlags::WAS_UP_TO_DATE) {
+            DiskState::Outdated
+        } else {
+            DiskState::UpToDate
+        };
+        if let Some(id) = device.attach_reply.take() {
+            self.out.push(Action::Reply(id, Ok(())));
+        }
+        let members = self.devices[v].md.member_mask();
+        if self.members == self.me().mask() && !members.is_empty() {
+            self.set_members(members.with(self.me()));
+        }
+        let device = &mut self.devices[v];
+        self.dagtag.0 =
+            device.md.peers.iter().map(|p| p.dagtag).max().unwrap_or(0).max(self.dagtag.0);
+        let asks = self.conns.iter().any(|conn| conn.connected() && conn.config.diskful);
+        if asks {
+            self.set_disk(v, DiskState::Negotiating);
+            self.negotiate_attach(v, disk);
+        } else {
+            if disk == DiskState::UpToDate {
+                self.devices[v].exposed = self.devices[v].md.current;
+            }
+            self.set_disk(v, disk);
+        }
+        self.start_wanted_links();
+    }
+
+    /// Writes the superblock; `then` goes on once this version of it is durable.
+    pub(super) fn md_sync(&mut self, v: usize, then: Work) {
+        self.touch_md(v);
+        let device = &mut self.devices[v];
+        device.md_waiters.push((device.md_version, then));
+    }
+
+    /// The superblock changed and has to be written.
+    pub(super) fn touch_md(&mut self, v: usize) {
+        self.devices[v].md_version += 1;
+        if self.devices[v].md_writing.is_none() {
+            self.write_superblock(v);
+        }
+    }
+
+    fn write_superblock(&mut self, v: usize) {
+        let device = &mut self.devices[v];
+        if device.disk == DiskState::Diskless || device.disk == DiskState::Failed {
+            return;
+        }
+        let version = device.md_version;
+        device.md_writing = Some(version);
+        let block = device.md.encode(&device.layout);
+        let start = device.layout.superblock();
+        let payload: Payload = Arc::new([meta::page(block)]);
+        // md-flushes: whatever was written before is durable before the new generation or flag is.
+        let write = Lower::Write { start, payload, preflush: true, fua: true };
+        self.lower(v, write, LowerUse::Superblock(version));
+    }
+
+    fn superblock_written(&mut self, v: usize, version: u64) {
+        let device = &mut self.devices[v];
+        device.md_writing = None;
+        device.md_written = version;
+        if device.md_version > version {
+            self.write_superblock(v);
+        }
+        let device = &mut self.devices[v];
+        let waiters = std::mem::take(&mut device.md_waiters);
+        let (ready, wait): (Vec<_>, _) = waiters.into_iter().partition(|(at, _)| *at <= version);
+        device.md_waiters = wait;
+        ready.into_iter().for_each(|(_, work)| self.work(work));
+    }
+
+    /// Writes the next activity log transaction, if somebody waits for one.
+    pub(super) fn pump_al(&mut self, v: usize) {
+        let Some(transaction) = self.devices[v].al.next_transaction() else {
+            let ready = self.devices[v].al.ready_without();
+            return self.works(ready);
+        };
+        let device = &mut self.devices[v];
+        let mut pages = BTreeSet::new();
+        for extent in &transaction.evicted {
+            let first = u64::from(*extent) * EXTENT_BLOCKS;
+            let last = (first + EXTENT_BLOCKS).min(device.size) - 1;
+            for page in device.layout.bitmap_pages(first, last) {
+                if device.bm_dirty.remove(&page) {
+                    pages.insert(page);
+                }
+            }
+        }
+        device.al_pending = Some(AlWrite { transaction, bitmap_left: pages.len() });
+        if pages.is_empty() {
+            return self.write_transaction(v);
+        }
+        for page in pages {
+            self.write_bitmap_page(v, page, LowerUse::Al(AlStep::Bitmap));
+        }
+    }
+
+    fn al_bitmap_written(&mut self, v: usize) {
+        let Some(write) = self.devices[v].al_pending.as_mut() else { return };
+        write.bitmap_left -= 1;
+        if write.bitmap_left == 0 {
+            self.write_transaction(v);
+        }
+    }
+
+    fn write_transaction(&mut self, v: usize) {
+        let device = &mut self.devices[v];
+        let Some(write) = &device.al_pending else { return };
+        let slots: Vec<Option<u32>> = device.al.slots().collect();
+        let start = usize::from(device.al_context);
+        let end = (start + usize::from(AlBlock::CONTEXT)).min(slots.len());
+        device.al_number = device.al_number.wrapping_add(1);
+        let block = AlBlock {
+            number: device.al_number,
+            updates: write.transaction.updates.clone(),
+            slots: slots.len() as u16,
+            context_start: device.al_context,
+            context: slots[start..end].to_vec(),
+        };
+        device.al_context = if end == slots.len() { 0 } else { end as u16 };
+        let ring = device.layout.al();
+        let at = ring.start + u64::from(device.al_number) % (ring.end - ring.start);
+        let payload: Payload = Arc::new([meta::page(block.encode())]);
+        let write = Lower::Write { start: at, payload, preflush: true, fua: true };
+        self.lower(v, write, LowerUse::Al(AlStep::Transaction));
+    }
+
+    fn al_written(&mut self, v: usize) {
+        self.devices[v].al_pending = None;
+        let ready = self.devices[v].al.committed();
+        self.works(ready);
+        self.pump_al(v);
+    }
+
+    /// Gives extents back and serves who waits for a slot.
+    pub(super) fn release_extents(&mut self, v: usize, at: Blocks) {
+        self.devices[v].al.end(at);
+        self.pump_al(v);
+    }
+
+    fn write_bitmap_page(&mut self, v: usize, page: u64, usage: LowerUse) {
+        let device = &mut self.devices[v];
+        let peers = u64::from(device.layout.max_peers);
+        let mut block = [0; 4096];
+        for (i, word) in block.as_chunks_mut::<4>().0.iter_mut().enumerate() {
+            let index = page * 1024 + i as u64;
+            let slot = device.bitmaps.get((index % peers) as usize);
+            *word = slot.map_or(0, |slot| slot.group(index / peers)).to_le_bytes();
+        }
+        let start = device.layout.bitmap().start + page;
+        let payload: Payload = Arc::new([meta::page(block)]);
+        self.lower(v, Lower::Write { start, payload, preflush: false, fua: true }, usage);
+    }
+
+    /// Writes all bitmap pages that changed.
+    pub(super) fn write_bitmap(&mut self, v: usize) {
+        for page in std::mem::take(&mut self.devices[v].bm_dirty) {
+            self.write_bitmap_page(v, page, LowerUse::BitmapOut);
+        }
+    }
+
+    /// on-io-error detach: the disk goes Failed and Diskless; what it was needed for goes on without it.
+    pub(super) fn disk_failed(&mut self, v: usize) {
+        if matches!(self.devices[v].disk, DiskState::Diskless | DiskState::Failed) {
+            return;
+        }
+        self.set_disk(v, DiskState::Failed);
+        self.notice(Notice::Note("Local IO failed, detaching".to_owned()));
+        self.drop_disk(v);
+        if self.role == Role::Primary {
+            self.devices[v].new_uuid = true;
+        }
+    }
+
+    /// Lets go of the lower device: nobody waits for it any more.
+    fn drop_disk(&mut self, v: usize) {
+        let reply = self.devices[v].attach_reply.take();
+        if let Some(id) = reply {
+            self.out.push(Action::Reply(id, Err(Refusal::BadMetadata)));
+        }
+        self.abort_resyncs(v);
+        let device = &mut self.devices[v];
+        device.birth += 1;
+        device.md_writing = None;
+        device.al_pending = None;
+        device.bitmaps.clear();
+        device.bm_dirty.clear();
+        let waiters = std::mem::take(&mut device.md_waiters);
+        let blocked = device.al.drain();
+        device.al = ActivityLog::new(self.config.al_extents);
+        if device.md.current != Uuid::JUST_CREATED {
+            device.exposed =
+                if device.exposed.is_none() { device.md.current } else { device.exposed };
+        }
+        for (_, req) in self.reqs.iter_mut().filter(|(_, r)| r.volume == v) {
+            req.active = false;
+        }
+        for (_, req) in self.peer_reqs.iter_mut().filter(|(_, r)| r.volume == v) {
+            req.active = false;
+        }
+        self.set_disk(v, DiskState::Diskless);
+        self.generation_disk_lost();
+        self.works(blocked);
+        for (_, work) in waiters {
+            self.abandoned(work);
+        }
+    }
+
+    /// A metadata write that something waited for will not happen.
+    fn abandoned(&mut self, work: Work) {
+        match work {
+            Work::Promoted => self.promoted_durable(),
+            Work::Detached(_, Some(id)) => self.out.push(Action::Reply(id, Ok(()))),
+            _ => {}
+        }
+    }
+
+    pub(super) fn detach(&mut self, id: CommandId, volume: VolumeNumber, force: bool) {
+        let v = volume.index();
+        if v >= self.devices.len() || !self.devices[v].has_disk() {
+            return self.out.push(Action::Reply(id, Ok(())));
+        }
+        let elsewhere = self
+            .conns
+            .iter()
+            .any(|conn| conn.connected() && conn.volumes[v].disk == DiskState::UpToDate);
+        if self.role == Role::Primary && !elsewhere && !force {
+            return self.out.push(Action::Reply(id, Err(Refusal::NoUpToDateDisk)));
+        }
+        if force {
+            self.disk_failed(v);
+            return self.out.push(Action::Reply(id, Ok(())));
+        }
+        self.clean_detach(v, Some(id));
+    }
+
+    /// Writes bitmap and superblock so that no activity log needs to be replayed, then lets go.
+    pub(super) fn clean_detach(&mut self, v: usize, reply: Option<CommandId>) {
+        if !self.devices[v].has_disk() {
+            return;
+        }
+        self.write_bitmap(v);
+        let idle = self.log.is_empty() && self.peer_reqs.is_empty();
+        self.devices[v].md.flags.put(MdFlags::AL_CLEAN, idle);
+        if self.role == Role::Primary {
+            self.devices[v].new_uuid = true;
+        }
+        self.md_sync(v, Work::Detached(v, reply));
+    }
+
+    pub(super) fn detached(&mut self, v: usize, reply: Option<CommandId>) {
+        self.drop_disk(v);
+        if let Some(id) = reply {
+            self.out.push(Action::Reply(id, Ok(())));
+        }
+        self.finish_down();
+    }
+
+    /// Own UUIDs as a peer should see them.
+    pub(super) fn slots_listed(&self, v: usize) -> Vec<(NodeId, Uuid)> {
+        let md = &self.devices[v].md;
+        NodeId::all()
+            .filter(|node| *node != self.me())
+            .filter(|node| md.peer(*node).bitmap_index.is_some())
+            .map(|node| (node, md.peer(node).bitmap_uuid))
+            .collect()
+    }
+}
+
+fn decode_bitmaps(pages: &[[u8; 4096]], layout: &Layout, size: u64) -> Vec<Bitmap> {
+    let peers = usize::from(layout.max_peers);
+    let words: Vec<u32> = pages
+        .iter()
+        .flat_map(|p| p.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w)))
+        .collect();
+    (0..peers)
+        .map(|slot| {
+            let groups: Vec<u32> = words.iter().skip(slot).step_by(peers).copied().collect();
+            let pairs = groups.chunks(2).map(|pair| {
+                u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32
+            });
+            let mut bitmap = Bitmap::new(size);
+            bitmap.merge(&pairs.collect::<Vec<_>>());
+            bitmap
+        })
+        .collect()
+}

@@ -1,0 +1,278 @@
+//! New data generations: when contact to a copy is lost, the next write belongs to a new current UUID, so that the
+//! copy that lacks it is recognised.
+//!
+//! Until every node that can be reached has confirmed the new generation, no write completes that the lost copy may
+//! lack: otherwise a cut that follows the loss could let the old copy win a majority of its own.
+
+use super::Resource;
+use super::event::Notice;
+use super::parts::Work;
+use super::twopc::Purpose;
+use crate::ids::{NodeId, NodeMask, Uuid, VolumeNumber};
+use crate::packet::{Packet, UuidFlags, Uuids};
+use crate::state::{DiskState, Role};
+use std::sync::Arc;
+
+/// How far the making of a new generation is.
+#[derive(Debug, Default, PartialEq, Eq, Clone, Copy)]
+pub(super) enum Generation {
+    /// None is being made.
+    #[default]
+    Idle,
+    /// The superblocks of so many volumes are being written.
+    Durable(usize),
+    /// A two-phase commit tells everybody.
+    Confirming,
+}
+
+impl Resource {
+    /// Is a new generation due, or being made?
+    pub(super) fn needs_generation_now(&self) -> bool {
+        self.generation != Generation::Idle || self.devices.iter().any(|d| d.new_uuid)
+    }
+
+    /// Starts a generation if one is due. `true`: requests have to wait for it.
+    pub(super) fn need_generation(&mut self) -> bool {
+        if self.generation != Generation::Idle {
+            return true;
+        }
+        for v in 0..self.devices.len() {
+            if self.devices[v].new_uuid && self.data_accessible(v) && !self.would_rotate(v) {
+                self.devices[v].new_uuid = false;
+            }
+        }
+        if !self.needs_generation_now() {
+            return false;
+        }
+        if self.suspended || self.role != Role::Primary || self.uuids_locked() {
+            return true;
+        }
+        self.make_generation();
+        true
+    }
+
+    /// The UUIDs must not change between the two halves of a handshake.
+    pub(super) fn uuids_locked(&self) -> bool {
+        self.conns.iter().any(|conn| conn.greeting.as_ref().is_some_and(|g| g.sent))
+            || self.conns.iter().any(|conn| conn.volumes.iter().any(|pd| pd.offered.is_some()))
+    }
+
+    fn make_generation(&mut self) {
+        let due: Vec<usize> = (0..self.devices.len())
+            .filter(|v| self.devices[*v].new_uuid && self.data_accessible(*v))
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        self.close_epoch();
+        let mut writes = 0;
+        for v in &due {
+            self.devices[*v].new_uuid = false;
+            writes += usize::from(self.new_current(*v));
+        }
+        self.generation = Generation::Durable(writes);
+        if writes == 0 {
+            self.confirm_generation();
+        } else {
+            for v in due {
+                if self.devices[v].disk == DiskState::UpToDate {
+                    self.md_sync(v, Work::Generation);
+                }
+            }
+        }
+    }
+
+    /// A new random current UUID for one volume. `true`: the superblock has to be written.
+    fn new_current(&mut self, v: usize) -> bool {
+        let uuid = Uuid(self.draw() | 1);
+        let weak = self.weak_nodes(v);
+        let volume = VolumeNumber(v as u16);
+        let diskful = self.devices[v].disk == DiskState::UpToDate;
+        if diskful {
+            self.rotate(v, uuid, weak, None);
+        }
+        self.devices[v].exposed = uuid;
+        self.notice(Notice::NewCurrentUuid(volume, uuid));
+        if !diskful {
+            for c in 0..self.conns.len() {
+                if self.conns[c].connected() {
+                    self.send(c, Packet::CurrentUuid { volume, uuid, weak });
+                    self.note_exposed(c, v, uuid, weak);
+                }
+            }
+        }
+        diskful
+    }
+
+    /// What a peer will say of itself once it has read P_CURRENT_UUID.
+    fn note_exposed(&mut self, c: usize, v: usize, uuid: Uuid, weak: NodeMask) {
+        let node = self.conns[c].node;
+        let pd = &mut self.conns[c].volumes[v];
+        if let (Some(uuids), DiskState::UpToDate, false) = (&pd.uuids, pd.disk, weak.has(node)) {
+            let mut new = Uuids::clone(uuids);
+            for (n, slot) in &mut new.bitmap {
+                if weak.has(*n) && *n != node && (slot.is_none() || slot.same(new.current)) {
+                    *slot = new.current;
+                }
+            }
+            new.current = uuid;
+            pd.uuids = Some(Arc::new(new));
+        }
+    }
+
+    pub(super) fn generation_durable(&mut self) {
+        if let Generation::Durable(left) = self.generation {
+            self.generation = Generation::Durable(left.saturating_sub(1));
+            if left <= 1 {
+                self.confirm_generation();
+            }
+        }
+    }
+
+    fn confirm_generation(&mut self) {
+        self.generation = Generation::Confirming;
+        for v in 0..self.devices.len() {
+            if self.devices[v].disk == DiskState::UpToDate {
+                let weak = self.weak_nodes(v);
+                self.announce(v, weak, None);
+            }
+        }
+        self.want(Purpose::Confirm);
+    }
+
+    /// Everybody who can be reached knows.
+    pub(super) fn generation_confirmed(&mut self) {
+        self.generation = Generation::Idle;
+        self.changed = true;
+    }
+
+    /// A lost disk takes a generation that waits for its superblock with it.
+    pub(super) fn generation_disk_lost(&mut self) {
+        if let Generation::Durable(_) = self.generation {
+            self.generation = Generation::Idle;
+            for device in &mut self.devices {
+                device.new_uuid = true;
+            }
+        }
+    }
+
+    /// P_UUIDS110 with NEW_DATAGEN to all connected peers but one.
+    fn announce(&mut self, v: usize, weak: NodeMask, except: Option<usize>) {
+        for c in 0..self.conns.len() {
+            if self.conns[c].connected() && Some(c) != except {
+                let mut uuids = self.uuids_for(c, v);
+                uuids.flags.0 |= UuidFlags::NEW_DATAGEN;
+                uuids.node_mask = weak;
+                self.send(c, Packet::Uuids(VolumeNumber(v as u16), Arc::new(uuids)));
+            }
+        }
+    }
+
+    /// Nodes without access to this node's data: all but itself, if UpToDate, and the connected ones whose disks are
+    /// in use.
+    pub(super) fn weak_nodes(&self, v: usize) -> NodeMask {
+        let mut strong = NodeMask::NONE;
+        if self.devices[v].disk == DiskState::UpToDate {
+            strong.insert(self.me());
+        }
+        for conn in self.conns.iter().filter(|conn| conn.connected()) {
+            let disk = conn.volumes[v].disk;
+            let usable = disk > DiskState::Failed && disk != DiskState::DUnknown;
+            if usable && disk != DiskState::Outdated {
+                strong.insert(conn.node);
+            }
+        }
+        strong.complement()
+    }
+
+    /// Should the slot of `node` take the current UUID when a new one is made?
+    fn falls_behind(&self, v: usize, node: NodeId, weak: NodeMask) -> bool {
+        let device = &self.devices[v];
+        let slot = device.md.peer(node);
+        if node == self.me() || slot.bitmap_index.is_none() {
+            return false;
+        }
+        if !slot.bitmap_uuid.is_none() && !slot.bitmap_uuid.same(device.md.current) {
+            return false;
+        }
+        let absent = self.conn_of(node).is_none_or(|c| {
+            let disk = self.conns[c].volumes[v].disk;
+            disk <= DiskState::DUnknown && disk != DiskState::Negotiating
+        });
+        absent || weak.has(node)
+    }
+
+    /// Would making a new current UUID change anything?
+    fn would_rotate(&self, v: usize) -> bool {
+        let weak = self.weak_nodes(v);
+        if self.devices[v].disk == DiskState::UpToDate {
+            return NodeId::all().any(|node| self.falls_behind(v, node, weak));
+        }
+        // Without an UpToDate disk: does a connected UpToDate peer believe that an absent copy is as good as it is?
+        let copies = self.conns.iter().filter(|conn| conn.config.diskful).map(|conn| conn.node);
+        let own = self.config.volumes[v].diskful.then_some(self.me());
+        let behind: Vec<NodeId> = copies.chain(own).filter(|node| weak.has(*node)).collect();
+        self.conns.iter().any(|conn| {
+            let pd = &conn.volumes[v];
+            let good = conn.connected() && pd.disk == DiskState::UpToDate;
+            let slot = |node: &NodeId| {
+                let uuids = pd.uuids.as_ref()?;
+                let entry = uuids.bitmap.iter().find(|(n, _)| n == node)?;
+                Some((entry.1, uuids.current))
+            };
+            let trusts = |node: &NodeId| {
+                *node != conn.node
+                    && slot(node).is_none_or(|(uuid, current)| uuid.is_none() || uuid.same(current))
+            };
+            good && behind.iter().any(trusts)
+        })
+    }
+
+    /// Makes `uuid` current: the old one becomes the bitmap UUID of the nodes that fall behind.
+    fn rotate(&mut self, v: usize, uuid: Uuid, weak: NodeMask, sender: Option<NodeId>) {
+        let old = self.devices[v].md.current;
+        for node in NodeId::all() {
+            let behind = Some(node) != sender && self.falls_behind(v, node, weak);
+            let slot = self.devices[v].md.peer(node).bitmap_uuid;
+            let ahead = !behind && !slot.is_none() && !weak.has(node) && sender.is_some();
+            let md = &mut self.devices[v].md;
+            if behind {
+                md.peer_mut(node).bitmap_uuid = old;
+            } else if ahead && md.peer(node).bitmap_index.is_some() {
+                md.peer_mut(node).bitmap_uuid = uuid;
+            }
+        }
+        let md = &mut self.devices[v].md;
+        md.current = uuid;
+        md.push_history(old);
+        self.touch_md(v);
+    }
+
+    /// A peer announces a new generation (P_UUIDS110 with NEW_DATAGEN, or P_CURRENT_UUID).
+    pub(super) fn learn_generation(&mut self, c: usize, v: usize, uuid: Uuid, weak: NodeMask) {
+        let device = &self.devices[v];
+        self.devices[v].exposed = match device.has_disk() {
+            true => device.exposed,
+            false => uuid,
+        };
+        let syncing = self.conns.iter().any(|conn| conn.volumes[v].repl.is_sync_target());
+        let device = &self.devices[v];
+        let mine = weak.has(self.me());
+        let good = matches!(device.disk, DiskState::UpToDate | DiskState::Consistent);
+        if device.md.current.same(uuid) || syncing || mine || !good {
+            return;
+        }
+        let sender = self.conns[c].node;
+        self.rotate(v, uuid, weak, Some(sender));
+        self.devices[v].exposed = uuid;
+        for other in 0..self.conns.len() {
+            if other != c && self.conns[other].connected() {
+                let uuids = self.uuids_for(other, v);
+                self.send(other, Packet::Uuids(VolumeNumber(v as u16), Arc::new(uuids)));
+            }
+        }
+        // A diskless sender wants to know what became of its word.
+        let uuids = self.uuids_for(c, v);
+        self.send(c, Packet::Uuids(VolumeNumber(v as u16), Arc::new(uuids)));
+    }
+}

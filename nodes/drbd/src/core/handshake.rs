@@ -1,0 +1,259 @@
+//! Who has the newer data? The comparison of two nodes' generations when they meet (drbd-9 `drbd_uuid_compare` and
+//! what follows it). A pure function of what each side told the other, so that both ends derive mirrored verdicts.
+
+use crate::ids::{NodeId, Uuid};
+use crate::packet::{UuidFlags, Uuids};
+use crate::state::DiskState;
+
+/// One side of a handshake, as it presented itself.
+#[derive(Clone, Debug)]
+pub struct Side<'a> {
+    /// Node id.
+    pub node: NodeId,
+    /// Its UUIDs and flags, as sent.
+    pub uuids: &'a Uuids,
+    /// Its disk, as sent.
+    pub disk: DiskState,
+    /// It is Primary.
+    pub primary: bool,
+    /// Its volume has quorum.
+    pub quorum: bool,
+    /// Its position in the stream of the Primary that both lost, if it named one.
+    pub dagtag: Option<u64>,
+}
+
+impl Side<'_> {
+    fn has(&self, flag: u64) -> bool {
+        self.uuids.flags.has(flag)
+    }
+    fn slot(&self, node: NodeId) -> Uuid {
+        let found = self.uuids.bitmap.iter().find(|(id, _)| *id == node);
+        found.map_or(Uuid::NONE, |(_, uuid)| *uuid)
+    }
+    fn slot_holding(&self, uuid: Uuid, except: NodeId) -> Option<NodeId> {
+        let mut slots = self.uuids.bitmap.iter();
+        let held = |(id, slot): &&(NodeId, Uuid)| *id != except && slot.same(uuid);
+        slots.find(held).map(|(id, _)| *id).filter(|_| !uuid.is_fresh())
+    }
+    fn in_history(&self, uuid: Uuid) -> bool {
+        !uuid.is_none() && self.uuids.history.iter().any(|old| old.same(uuid))
+    }
+}
+
+/// Which bits the resync starts from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bits {
+    /// The bits of both sides' slots for each other.
+    Use,
+    /// The source replaces its slot for the target by its slot of this node; the target clears its own.
+    CopyOf(NodeId),
+    /// All bits are set on both sides.
+    All,
+}
+
+/// Verdict for the side called `me`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// No resync.
+    None,
+    /// I am the source.
+    Source(Bits),
+    /// I am the target.
+    Target(Bits),
+    /// Both sides have data that the other lacks; `true`: after-sb policies may solve it.
+    SplitBrain(bool),
+    /// The data has no common ancestor.
+    Unrelated,
+}
+
+impl Outcome {
+    /// The same verdict as the peer states it.
+    pub fn mirror(self) -> Outcome {
+        match self {
+            Outcome::Source(bits) => Outcome::Target(bits),
+            Outcome::Target(bits) => Outcome::Source(bits),
+            other => other,
+        }
+    }
+
+    /// In DRBD's words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::None => "no-sync",
+            Outcome::Source(Bits::Use) => "source-use-bitmap",
+            Outcome::Source(Bits::CopyOf(_)) => "source-copy-other-bitmap",
+            Outcome::Source(Bits::All) => "source-set-bitmap",
+            Outcome::Target(Bits::Use) => "target-use-bitmap",
+            Outcome::Target(Bits::CopyOf(_)) => "target-clear-bitmap",
+            Outcome::Target(Bits::All) => "target-set-bitmap",
+            Outcome::SplitBrain(true) => "split-brain-auto-recover",
+            Outcome::SplitBrain(false) => "split-brain-disconnect",
+            Outcome::Unrelated => "unrelated-data",
+        }
+    }
+}
+
+/// A verdict and the rule that gave it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Verdict {
+    /// The rule's name.
+    pub rule: &'static str,
+    /// What it says.
+    pub outcome: Outcome,
+}
+
+/// Switches that put historical bugs back.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Bugs {
+    /// Equal generations with dirty bits are taken as identical.
+    pub ignore_dirty_bits: bool,
+}
+
+/// The whole decision for `me`.
+pub fn decide(me: &Side, peer: &Side, bugs: Bugs) -> Verdict {
+    let verdict = by_uuids(me, peer);
+    let verdict = by_disk_state(me, peer, verdict);
+    let verdict = if bugs.ignore_dirty_bits { verdict } else { by_bits(me, peer, verdict) };
+    by_quorum(me, peer, verdict)
+}
+
+fn by_uuids(me: &Side, peer: &Side) -> Verdict {
+    let (mine, theirs) = (me.uuids.current, peer.uuids.current);
+    let verdict = |rule, outcome| Verdict { rule, outcome };
+    match (mine.is_fresh(), theirs.is_fresh()) {
+        (true, true) => return verdict("just-created-both", Outcome::None),
+        (true, false) => return verdict("just-created-self", Outcome::Target(Bits::All)),
+        (false, true) => return verdict("just-created-peer", Outcome::Source(Bits::All)),
+        (false, false) => {}
+    }
+    if mine.same(theirs) {
+        return equal(me, peer);
+    }
+    let use_bits = Bits::Use;
+    if peer.slot(me.node).same(mine) {
+        return verdict("bitmap-peer", Outcome::Target(use_bits));
+    }
+    if let Some(node) = peer.slot_holding(mine, me.node) {
+        return verdict("bitmap-peer-other", Outcome::Target(Bits::CopyOf(node)));
+    }
+    if me.slot(peer.node).same(theirs) {
+        return verdict("bitmap-self", Outcome::Source(use_bits));
+    }
+    if let Some(node) = me.slot_holding(theirs, peer.node) {
+        return verdict("bitmap-self-other", Outcome::Source(Bits::CopyOf(node)));
+    }
+    match (peer.in_history(mine), me.in_history(theirs)) {
+        (true, false) => return verdict("history-peer", Outcome::Target(Bits::All)),
+        (false, true) => return verdict("history-self", Outcome::Source(Bits::All)),
+        _ => {}
+    }
+    let (ours, same) = (me.slot(peer.node), peer.slot(me.node));
+    if !ours.is_none() && ours.same(same) {
+        return verdict("bitmap-both", Outcome::SplitBrain(true));
+    }
+    if me.uuids.history.iter().any(|old| peer.in_history(*old)) {
+        return verdict("history-both", Outcome::SplitBrain(false));
+    }
+    verdict("unrelated-data", Outcome::Unrelated)
+}
+
+/// Equal current UUIDs: crashes and lost quorum decide.
+fn equal(me: &Side, peer: &Side) -> Verdict {
+    let crashed = |side: &Side| side.has(UuidFlags::CRASHED_PRIMARY);
+    let lost = |side: &Side| side.has(UuidFlags::PRIMARY_LOST_QUORUM);
+    let (again, peer_again) = (me.has(UuidFlags::RECONNECT), peer.has(UuidFlags::RECONNECT));
+    if again && peer_again {
+        return Verdict { rule: "reconnected", outcome: Outcome::None };
+    }
+    let (rule, source) = match (lost(me), lost(peer)) {
+        (true, false) => ("lost-quorum", true),
+        (false, true) => ("lost-quorum", false),
+        (true, true) => ("lost-quorum", resolves_conflicts(me, peer)),
+        (false, false) if crashed(peer) && again => ("reconnected", true),
+        (false, false) if crashed(me) && peer_again => ("reconnected", false),
+        (false, false) if again || peer_again => {
+            return Verdict { rule: "reconnected", outcome: Outcome::None };
+        }
+        (false, false) => match (crashed(me), crashed(peer)) {
+            (false, false) => return Verdict { rule: "both-off", outcome: Outcome::None },
+            (true, true) => ("both-off", !resolves_conflicts(me, peer)),
+            (mine, _) => ("both-off", mine),
+        },
+    };
+    // The verdict above is the one "if both failed": a node that is Primary now is always the source.
+    let source = match (me.primary, peer.primary) {
+        (true, true) => return Verdict { rule, outcome: Outcome::None },
+        (true, false) => true,
+        (false, true) => false,
+        (false, false) => source,
+    };
+    let outcome = if source { Outcome::Source(Bits::Use) } else { Outcome::Target(Bits::Use) };
+    Verdict { rule, outcome }
+}
+
+/// The node that accepted the control socket resolves conflicts; sockets are dialled by the lower node id.
+fn resolves_conflicts(me: &Side, peer: &Side) -> bool {
+    me.node > peer.node
+}
+
+/// With equal generations the better disk is the source.
+fn by_disk_state(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
+    let usable = |disk| disk >= DiskState::Inconsistent && disk != DiskState::DUnknown;
+    if !me.uuids.current.same(peer.uuids.current) || !usable(me.disk) || !usable(peer.disk) {
+        return verdict;
+    }
+    let bad = |disk| disk == DiskState::Inconsistent;
+    let one_is_bad = bad(me.disk) != bad(peer.disk);
+    let decides = match verdict.outcome {
+        Outcome::None => one_is_bad,
+        Outcome::Source(_) | Outcome::Target(_) => me.disk != peer.disk,
+        _ => false,
+    };
+    match decides {
+        true if me.disk > peer.disk => {
+            Verdict { rule: "disk-states", outcome: Outcome::Source(Bits::Use) }
+        }
+        true => Verdict { rule: "disk-states", outcome: Outcome::Target(Bits::Use) },
+        false => verdict,
+    }
+}
+
+/// Equal generations and yet bits are set: writes that one side has and the other may lack. Who is Primary, who
+/// followed the lost Primary further, who kept running decides the direction; bits are never dropped.
+fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
+    let (mine, theirs) = (me.uuids.dirty_bits, peer.uuids.dirty_bits);
+    let fresh = me.uuids.current.is_fresh();
+    if verdict.outcome != Outcome::None || (mine == 0 && theirs == 0) || fresh {
+        return verdict;
+    }
+    let again = |side: &Side| side.has(UuidFlags::RECONNECT);
+    let ahead = |a: &Side, b: &Side| match (a.dagtag, b.dagtag) {
+        (Some(a), Some(b)) => a > b,
+        (a, b) => a.is_some() && b.is_none(),
+    };
+    let source = if me.primary != peer.primary {
+        me.primary
+    } else if ahead(me, peer) || ahead(peer, me) {
+        ahead(me, peer)
+    } else if again(me) != again(peer) {
+        again(me)
+    } else if (mine == 0) != (theirs == 0) {
+        mine != 0
+    } else {
+        me.node < peer.node
+    };
+    let outcome = if source { Outcome::Source(Bits::Use) } else { Outcome::Target(Bits::Use) };
+    Verdict { rule: "reconcile", outcome }
+}
+
+/// A split brain where just one side kept quorum is none: the other side's writes were never acknowledged.
+fn by_quorum(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
+    match verdict.outcome {
+        Outcome::SplitBrain(auto) if me.quorum != peer.quorum => {
+            let bits = if auto { Bits::Use } else { Bits::All };
+            let outcome = if me.quorum { Outcome::Source(bits) } else { Outcome::Target(bits) };
+            Verdict { rule: "split-brain-quorum", outcome }
+        }
+        _ => verdict,
+    }
+}

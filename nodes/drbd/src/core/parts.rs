@@ -1,0 +1,279 @@
+//! The objects of a resource, as DRBD has them: devices, connections, and the peer devices between them.
+
+use super::activity_log::ActivityLog;
+use super::bitmap::Bitmap;
+use super::config::PeerConfig;
+use super::event::{CommandId, Request, RequestId};
+use super::handshake::Verdict;
+use super::locks::{LockId, Locks};
+use super::resync::Resync;
+use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid};
+use crate::meta::{Layout, Superblock};
+use crate::packet::{BlockId, PeerState, Uuids};
+use crate::page::Payload;
+use crate::state::{ConnState, DiskState, ReplState, Role};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// Something to go on with once a range, an extent or a metadata write is ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Work {
+    /// An application write has its range.
+    AppLocked(usize),
+    /// An application write has its extents.
+    AppActive(usize),
+    /// A peer's write has its range.
+    PeerLocked(usize),
+    /// A peer's write has its extents.
+    PeerActive(usize),
+    /// A resync request to a source has its range.
+    Request(usize),
+    /// Resync data may be written.
+    ResyncWrite(usize),
+    /// A target's request may be read.
+    ResyncRead(usize),
+    /// The metadata of a new generation is durable.
+    Generation,
+    /// PRIMARY_IND is durable.
+    Promoted,
+    /// AL_CLEAN is gone from the superblock: the volume is attached.
+    Attached(usize),
+    /// The disk is marked Inconsistent: resync may write (connection, volume).
+    SyncTarget(usize, usize),
+    /// The end of a resync is durable (connection, volume).
+    ResyncEnd(usize, usize),
+    /// A clean detach is durable.
+    Detached(usize, Option<CommandId>),
+}
+
+/// What a request to the lower device is for.
+#[derive(Clone, Debug)]
+pub(super) enum LowerUse {
+    /// Application request.
+    App(usize),
+    /// A peer's write.
+    Peer(usize),
+    /// Read for a diskless peer (connection, its birth, cookie).
+    PeerRead(usize, u64, BlockId),
+    /// Resync data, written on the target.
+    ResyncWrite(usize),
+    /// Resync read on the source.
+    ResyncRead(usize),
+    /// Flush that ends an epoch of a peer (connection, its birth, epoch sequence number).
+    EpochFlush(usize, u64, u64),
+    /// The superblock, up to this version.
+    Superblock(u64),
+    /// Bitmap pages before an activity log transaction, or the transaction itself.
+    Al(super::attach::AlStep),
+    /// Bitmap pages that nothing waits for.
+    BitmapOut,
+    /// The metadata area at attach.
+    MetaRead,
+}
+
+/// One volume on this node.
+pub(super) struct Device {
+    pub size: u64,
+    pub configured_diskful: bool,
+    pub disk: DiskState,
+    pub layout: Layout,
+    pub md: Superblock,
+    /// Bumped at each change of `md`; written versions follow.
+    pub md_version: u64,
+    pub md_writing: Option<u64>,
+    pub md_written: u64,
+    pub md_waiters: Vec<(u64, Work)>,
+    /// By bitmap index.
+    pub bitmaps: Vec<Bitmap>,
+    /// Pages of the bitmap area that differ from what is on disk.
+    pub bm_dirty: BTreeSet<u64>,
+    pub al: ActivityLog<Work>,
+    pub al_number: u32,
+    pub al_context: u16,
+    pub al_pending: Option<super::attach::AlWrite>,
+    /// Generation that the data seen by applications belongs to (also without a disk).
+    pub exposed: Uuid,
+    pub quorum: bool,
+    /// A new current UUID is due before the next request.
+    pub new_uuid: bool,
+    pub crashed_primary: bool,
+    pub locks: Locks<Work>,
+    /// Counts attachments; completions for an earlier one are stale.
+    pub birth: u64,
+    pub attach_reply: Option<CommandId>,
+    pub in_flight: usize,
+    /// Disk state that the metadata told at attach, for as long as peers are asked.
+    pub attach_disk: DiskState,
+}
+
+impl Device {
+    /// Has it a disk that I/O can go to?
+    pub fn has_disk(&self) -> bool {
+        self.disk >= DiskState::Inconsistent && self.disk != DiskState::DUnknown
+    }
+    /// The bitmap slot of a node.
+    pub fn slot(&self, node: NodeId) -> Option<usize> {
+        self.md.peer(node).bitmap_index.map(usize::from).filter(|slot| *slot < self.bitmaps.len())
+    }
+    /// Bits towards a node, 0 without a slot.
+    pub fn weight(&self, node: NodeId) -> u64 {
+        self.slot(node).map_or(0, |slot| self.bitmaps[slot].weight())
+    }
+}
+
+/// One volume between this node and a peer.
+pub(super) struct PeerDevice {
+    pub repl: ReplState,
+    pub disk: DiskState,
+    /// Newest UUIDs that the peer sent.
+    pub uuids: Option<Arc<Uuids>>,
+    /// Newest P_STATE of the peer.
+    pub state: Option<PeerState>,
+    /// Last P_STATE sent.
+    pub sent_state: Option<PeerState>,
+    /// UUIDs sent in a handshake that is going on, with the state sent behind them.
+    pub offered: Option<(Arc<Uuids>, PeerState)>,
+    /// A P_STATE that follows handshake UUIDs is still to come.
+    pub await_state: bool,
+    pub verdict: Option<Verdict>,
+    pub resync: Resync,
+}
+
+impl PeerDevice {
+    pub fn new() -> PeerDevice {
+        PeerDevice {
+            repl: ReplState::Off,
+            disk: DiskState::DUnknown,
+            uuids: None,
+            state: None,
+            sent_state: None,
+            offered: None,
+            await_state: false,
+            verdict: None,
+            resync: Resync::default(),
+        }
+    }
+}
+
+/// An epoch of a peer's writes, on the receiving side.
+#[derive(Debug)]
+pub(super) struct Epoch {
+    pub seq: u64,
+    pub nr: Option<u32>,
+    pub size: u32,
+    pub active: u32,
+    pub flushes: u32,
+    pub flushing: bool,
+}
+
+/// Progress of the connect handshake.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Greeting {
+    /// Own parameters were sent.
+    pub sent: bool,
+    /// Volumes whose P_STATE arrived.
+    pub states: usize,
+    /// The verdicts of all volumes stand.
+    pub ready: bool,
+    /// A reason to end the connection, or to try again.
+    pub refused: Option<super::event::Refusal>,
+}
+
+/// One connection.
+pub(super) struct Conn {
+    pub node: NodeId,
+    pub config: PeerConfig,
+    pub cstate: ConnState,
+    pub role: Role,
+    pub volumes: Vec<PeerDevice>,
+    /// Counts links; what was received over an earlier one is stale.
+    pub birth: u64,
+    pub linked: bool,
+    pub was_connected: bool,
+    pub greeting: Option<Greeting>,
+    pub handshake_deadline: Option<Time>,
+    pub heard: Time,
+    pub pinged: Option<Time>,
+    /// A PingAck is wanted before something else may happen.
+    pub ping_wanted: bool,
+    /// The peer's position in its own write stream.
+    pub last_dagtag: Dagtag,
+    /// The peer's position in the stream of a Primary that both lost.
+    pub peer_dagtag: Option<(NodeId, Dagtag)>,
+    /// Writes received that no peer ack covers, in order.
+    pub unacked: VecDeque<usize>,
+    pub epochs: VecDeque<Epoch>,
+    pub epoch_seq: u64,
+    /// Writes sent in the resource's current epoch.
+    pub sent_in_epoch: u32,
+    /// Barriers sent and not acknowledged: number and writes.
+    pub barriers: VecDeque<(u32, u32)>,
+    /// Both lost a Primary; which of them followed it further is not settled yet.
+    pub reconcile: bool,
+    /// The next link waits for this.
+    pub relink_at: Option<Time>,
+}
+
+impl Conn {
+    pub fn connected(&self) -> bool {
+        self.cstate == ConnState::Connected
+    }
+}
+
+/// State of the local part of an application request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Local {
+    None,
+    Pending,
+    Ok,
+    Failed,
+}
+
+/// An application request on its way.
+#[derive(Debug)]
+pub(super) struct AppRequest {
+    pub volume: usize,
+    pub id: RequestId,
+    pub request: Request,
+    pub at: Option<Blocks>,
+    pub local: Local,
+    /// Peers that have not answered.
+    pub pending: NodeMask,
+    /// Peers it was sent to.
+    pub sent: NodeMask,
+    /// Nodes that have it.
+    pub ok: NodeMask,
+    /// Peers of `sent` that need not be waited for any more (barrier ack, or connection lost).
+    pub done: NodeMask,
+    pub epoch: u32,
+    pub dagtag: Dagtag,
+    pub completed: bool,
+    pub lock: Option<LockId>,
+    pub active: bool,
+    /// It is in the transfer log.
+    pub logged: bool,
+    pub since: Time,
+}
+
+/// A write received from a peer.
+#[derive(Debug)]
+pub(super) struct PeerRequest {
+    pub conn: usize,
+    pub birth: u64,
+    pub volume: usize,
+    pub device_birth: u64,
+    pub at: Blocks,
+    /// `None` for a discard.
+    pub payload: Option<Payload>,
+    pub id: BlockId,
+    pub fua: bool,
+    pub may_set_in_sync: bool,
+    pub epoch: u64,
+    pub dagtag: Dagtag,
+    pub lock: Option<LockId>,
+    pub active: bool,
+    /// In the connection's list of unacked writes.
+    pub tracked: bool,
+    /// Written, or given up.
+    pub finished: bool,
+}

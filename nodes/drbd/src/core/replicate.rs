@@ -1,0 +1,357 @@
+//! The receiving side: writes of a peer, their epochs, what is remembered until the peer ack, reads for a peer.
+
+use super::Resource;
+use super::event::{Lower, LowerResult};
+use super::locks::Holder;
+use super::parts::{Epoch, LowerUse, PeerRequest, Work};
+use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, VolumeNumber};
+use crate::packet::{BlockId, Packet};
+use crate::page::Payload;
+use crate::state::{ConnState, DiskState, ReplState};
+
+impl Resource {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn receive_write(
+        &mut self,
+        c: usize,
+        v: usize,
+        at: Blocks,
+        id: BlockId,
+        payload: Option<Payload>,
+        may_set_in_sync: bool,
+        fua: bool,
+    ) {
+        let sound = at.count > 0
+            && at.end() <= self.devices[v].size
+            && payload.as_ref().is_none_or(|p| p.len() == at.count as usize);
+        let conn = &mut self.conns[c];
+        conn.last_dagtag.0 += at.sectors();
+        let Some(epoch) = conn.epochs.back_mut().filter(|_| sound) else {
+            return self.drop_link(c, ConnState::ProtocolError);
+        };
+        epoch.size += 1;
+        epoch.active += 1;
+        let (epoch, dagtag, birth, node) = (epoch.seq, conn.last_dagtag, conn.birth, conn.node);
+        let key = self.peer_reqs.insert(PeerRequest {
+            conn: c,
+            birth,
+            volume: v,
+            device_birth: self.devices[v].birth,
+            at,
+            payload,
+            id,
+            fua,
+            may_set_in_sync,
+            epoch,
+            dagtag,
+            lock: None,
+            active: false,
+            tracked: false,
+            finished: false,
+        });
+        self.serve_waiting(c);
+        if !self.devices[v].has_disk() || self.devices[v].disk == DiskState::Negotiating {
+            return self.peer_write_done(key, false);
+        }
+        if self.others_to_inform(v, node) {
+            self.peer_reqs[key].tracked = true;
+            self.conns[c].unacked.push_back(key);
+        }
+        if self.quirk("write-ack-before-disk") {
+            self.send(c, Packet::WriteAck { id, in_sync: false });
+        }
+        let holder = Holder::Peer(node);
+        let lock = self.devices[v].locks.acquire(at, holder, |_| Work::PeerLocked(key));
+        self.peer_reqs[key].lock = Some(lock.unwrap_or_else(|waiting| waiting));
+        if lock.is_ok() {
+            self.peer_locked(key);
+        }
+    }
+
+    /// Is there a third node with a disk, which might miss what this peer sends?
+    fn others_to_inform(&self, v: usize, sender: NodeId) -> bool {
+        self.slots_listed(v).iter().any(|(node, _)| *node != sender)
+    }
+
+    pub(super) fn peer_locked(&mut self, key: usize) {
+        let req = &self.peer_reqs[key];
+        let (v, at) = (req.volume, req.at);
+        if req.device_birth != self.devices[v].birth {
+            return self.peer_write_done(key, false);
+        }
+        if !req.tracked {
+            return self.peer_active(key);
+        }
+        self.peer_reqs[key].active = true;
+        if self.devices[v].al.begin(at, Work::PeerActive(key)).is_none() {
+            self.peer_active(key);
+        } else {
+            self.pump_al(v);
+        }
+    }
+
+    pub(super) fn peer_active(&mut self, key: usize) {
+        let req = &self.peer_reqs[key];
+        let (v, at) = (req.volume, req.at);
+        if req.device_birth != self.devices[v].birth {
+            return self.peer_write_done(key, false);
+        }
+        let lower = match &req.payload {
+            Some(payload) => Lower::Write {
+                start: at.start,
+                payload: payload.clone(),
+                preflush: false,
+                fua: req.fua,
+            },
+            None => Lower::Discard(at),
+        };
+        self.lower(v, lower, LowerUse::Peer(key));
+    }
+
+    pub(super) fn peer_lower_done(&mut self, key: usize, result: LowerResult) {
+        if result.is_err() {
+            self.disk_failed(self.peer_reqs[key].volume);
+        }
+        self.peer_write_done(key, result.is_ok());
+    }
+
+    /// A peer's write is on disk, or never will be.
+    fn peer_write_done(&mut self, key: usize, ok: bool) {
+        let req = &mut self.peer_reqs[key];
+        req.finished = true;
+        req.payload = None;
+        let (c, v, at, id, epoch) = (req.conn, req.volume, req.at, req.id, req.epoch);
+        let (may_set_in_sync, tracked) = (req.may_set_in_sync, req.tracked);
+        let current = self.conns[c].birth == req.birth && self.conns[c].linked;
+        let lock = req.lock.take();
+        if current {
+            let node = self.conns[c].node;
+            let target = matches!(
+                self.conns[c].volumes[v].repl,
+                ReplState::SyncTarget | ReplState::PausedSyncT | ReplState::SyncSource
+            );
+            let in_sync = ok && may_set_in_sync && target;
+            if in_sync {
+                self.clear_out_of_sync(v, node, at);
+            }
+            let early = self.quirk("write-ack-before-disk");
+            match ok {
+                true if early => {}
+                true => self.send(c, Packet::WriteAck { id, in_sync }),
+                false => self.send(c, Packet::NegAck { id }),
+            }
+            self.epoch_write_done(c, epoch);
+            if in_sync {
+                self.resync_progress(c, v);
+            }
+        }
+        if let Some(lock) = lock {
+            let ready = self.devices[v].locks.release(lock);
+            self.works(ready);
+        }
+        if !tracked || !current {
+            self.drop_peer_request(key);
+        }
+    }
+
+    fn drop_peer_request(&mut self, key: usize) {
+        if !self.peer_reqs[key].finished {
+            self.peer_reqs[key].tracked = false;
+            return;
+        }
+        let req = self.peer_reqs.remove(key);
+        if req.active {
+            self.release_extents(req.volume, req.at);
+        }
+    }
+
+    fn epoch_write_done(&mut self, c: usize, seq: u64) {
+        if let Some(epoch) = self.conns[c].epochs.iter_mut().find(|epoch| epoch.seq == seq) {
+            epoch.active -= 1;
+        }
+        self.finish_epoch(c);
+    }
+
+    pub(super) fn receive_barrier(&mut self, c: usize, nr: u32) {
+        let conn = &mut self.conns[c];
+        let Some(epoch) = conn.epochs.back_mut() else { return };
+        epoch.nr = Some(nr);
+        conn.epoch_seq += 1;
+        let seq = conn.epoch_seq;
+        conn.epochs.push_back(Epoch {
+            seq,
+            nr: None,
+            size: 0,
+            active: 0,
+            flushes: 0,
+            flushing: false,
+        });
+        self.finish_epoch(c);
+    }
+
+    /// Write ordering "flush": the oldest epoch, once all its writes are done, is flushed and then acknowledged.
+    fn finish_epoch(&mut self, c: usize) {
+        let Some(epoch) = self.conns[c].epochs.front_mut() else { return };
+        if epoch.nr.is_none() || epoch.active > 0 || epoch.flushing {
+            return;
+        }
+        epoch.flushing = true;
+        let seq = epoch.seq;
+        let disks: Vec<usize> =
+            (0..self.devices.len()).filter(|v| self.devices[*v].has_disk()).collect();
+        if let Some(epoch) = self.conns[c].epochs.front_mut() {
+            epoch.flushes = disks.len() as u32;
+        }
+        let birth = self.conns[c].birth;
+        for v in &disks {
+            self.lower(*v, Lower::Flush, LowerUse::EpochFlush(c, birth, seq));
+        }
+        if disks.is_empty() {
+            self.acknowledge_epoch(c);
+        }
+    }
+
+    pub(super) fn epoch_flushed(&mut self, c: usize, birth: u64, seq: u64) {
+        if self.conns[c].birth != birth {
+            return;
+        }
+        let Some(epoch) = self.conns[c].epochs.front_mut().filter(|e| e.seq == seq) else { return };
+        epoch.flushes = epoch.flushes.saturating_sub(1);
+        if epoch.flushes == 0 {
+            self.acknowledge_epoch(c);
+        }
+    }
+
+    fn acknowledge_epoch(&mut self, c: usize) {
+        if let Some(epoch) = self.conns[c].epochs.pop_front()
+            && let Some(nr) = epoch.nr
+        {
+            self.send(c, Packet::BarrierAck { nr, set_size: epoch.size });
+        }
+        self.finish_epoch(c);
+    }
+
+    /// Everything up to `dagtag` is on the nodes in `mask`.
+    pub(super) fn receive_peer_ack(&mut self, c: usize, mask: NodeMask, dagtag: Dagtag) {
+        while let Some(&key) = self.conns[c].unacked.front() {
+            if self.peer_reqs[key].dagtag > dagtag {
+                break;
+            }
+            self.conns[c].unacked.pop_front();
+            self.settle_peer_request(c, key, mask);
+        }
+    }
+
+    fn settle_peer_request(&mut self, c: usize, key: usize, mask: NodeMask) {
+        let (v, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
+        let sender = self.conns[c].node;
+        for (node, _) in self.slots_listed(v) {
+            if node == sender {
+                continue;
+            }
+            match mask.has(node) {
+                true => self.clear_out_of_sync(v, node, at),
+                false => self.missed(v, node, at),
+            }
+        }
+        self.peer_reqs[key].tracked = false;
+        if self.peer_reqs[key].finished {
+            self.drop_peer_request(key);
+        }
+    }
+
+    /// A third node lacks a write that this one has: if this node is its source, it has to ask again.
+    fn missed(&mut self, v: usize, node: NodeId, at: Blocks) {
+        self.set_out_of_sync(v, node, at);
+        self.on_conn(node, |r, c| {
+            let repl = r.conns[c].volumes[v].repl;
+            if r.conns[c].connected() && repl.is_sync() {
+                r.send(c, Packet::OutOfSync { volume: VolumeNumber(v as u16), at });
+            }
+        });
+    }
+
+    /// The connection is gone: what it sent and never confirmed may be missing everywhere else.
+    pub(super) fn forget_received(&mut self, c: usize) {
+        let sender = self.conns[c].node;
+        while let Some(key) = self.conns[c].unacked.pop_front() {
+            let (v, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
+            for (node, _) in self.slots_listed(v) {
+                if node != sender {
+                    self.set_out_of_sync(v, node, at);
+                }
+            }
+            self.peer_reqs[key].tracked = false;
+            self.drop_peer_request(key);
+        }
+    }
+
+    pub(super) fn receive_out_of_sync(&mut self, c: usize, v: usize, at: Blocks) {
+        if at.end() > self.devices[v].size {
+            return self.drop_link(c, ConnState::ProtocolError);
+        }
+        let node = self.conns[c].node;
+        self.set_out_of_sync(v, node, at);
+        let resync = &mut self.conns[c].volumes[v].resync;
+        resync.cursor = resync.cursor.min(at.start);
+        self.resync_progress(c, v);
+    }
+
+    pub(super) fn receive_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks, mask: NodeMask) {
+        let sender = self.conns[c].node;
+        if self.devices[v].al.is_active(at) || self.devices[v].locks.busy(at) {
+            return;
+        }
+        for node in mask.with(sender).without(self.me()).iter() {
+            let syncing =
+                self.conn_of(node).is_some_and(|n| self.conns[n].volumes[v].repl.is_sync());
+            if !syncing {
+                self.clear_out_of_sync(v, node, at);
+            }
+        }
+    }
+
+    pub(super) fn receive_read(&mut self, c: usize, v: usize, at: Blocks, id: BlockId) {
+        let good = self.devices[v].disk == DiskState::UpToDate && at.count > 0;
+        if !good || at.end() > self.devices[v].size {
+            return self.send(c, Packet::NegDReply { id });
+        }
+        let birth = self.conns[c].birth;
+        self.lower(v, Lower::Read(at), LowerUse::PeerRead(c, birth, id));
+    }
+
+    pub(super) fn peer_read_done(
+        &mut self,
+        (c, v): (usize, usize),
+        birth: u64,
+        id: BlockId,
+        result: LowerResult,
+    ) {
+        let failed = result.is_err();
+        if self.conns[c].birth == birth {
+            match result {
+                Ok(Some(payload)) => self.send(c, Packet::DataReply { id, payload }),
+                _ => self.send(c, Packet::NegDReply { id }),
+            }
+        }
+        if failed {
+            self.disk_failed(v);
+        }
+    }
+
+    /// The answer to an own remote read.
+    pub(super) fn read_reply(&mut self, c: usize, id: BlockId, payload: Option<Payload>) {
+        let node = self.conns[c].node;
+        let key = id.0 as usize;
+        let Some(req) = self.reqs.get(key).filter(|r| r.pending.has(node) && !r.logged) else {
+            return;
+        };
+        let count = req.at.map_or(0, |at| at.count as usize);
+        match payload {
+            Some(pages) if pages.len() == count => {
+                self.finish_simple(key, Ok(Some(pages)), NodeMask::NONE);
+            }
+            _ => self.retry_read(key, node, true),
+        }
+    }
+}

@@ -1,0 +1,687 @@
+//! Resync: the target walks its bits and asks for blocks, the source reads and answers; at the end the target takes
+//! over the source's generation.
+
+use super::Resource;
+use super::event::{Lower, LowerResult, Notice};
+use super::handshake::Bits;
+use super::locks::{Holder, LockId};
+use super::parts::{LowerUse, Work};
+use crate::ids::{Blocks, Dagtag, NodeId, Time, Uuid, VolumeNumber};
+use crate::meta::{MdFlags, PeerFlags};
+use crate::packet::{BlockId, Packet, PeerState, UuidFlags};
+use crate::page::Payload;
+use crate::state::{DiskState, ReplState, Role};
+use std::sync::Arc;
+
+/// Requests in flight at most.
+const MAX_IN_FLIGHT: u32 = 32;
+/// Blocks in one request at most: 128 KiB.
+const MAX_BLOCKS: u64 = 32;
+/// The rate is dealt out in steps of this many ms.
+const STEP_MS: u64 = 100;
+
+/// State of a resync between this node and one peer, in either direction.
+#[derive(Debug, Default)]
+pub(super) struct Resync {
+    /// Target: the next share of the rate.
+    pub tick: Option<Time>,
+    /// Target: bits before it were asked for.
+    pub cursor: u64,
+    in_flight: u32,
+    budget: u64,
+    ending: bool,
+    /// Source: the target says that it is done.
+    peer_done: bool,
+}
+
+/// One request, on the target or on the source.
+#[derive(Debug)]
+pub(super) struct ResyncRequest {
+    conn: usize,
+    volume: usize,
+    at: Blocks,
+    is_source: bool,
+    /// The target's cookie.
+    id: BlockId,
+    lock: Option<LockId>,
+    payload: Option<Payload>,
+    /// At the lower device.
+    busy: bool,
+    /// Given up; goes when the lower device is done.
+    dead: bool,
+    /// Source: not before this position of a Primary's stream is received.
+    after: Option<(usize, Dagtag)>,
+}
+
+impl Resource {
+    pub(super) fn start_source(&mut self, c: usize, v: usize, bits: Bits) {
+        let node = self.conns[c].node;
+        let peer_current =
+            self.conns[c].volumes[v].uuids.as_ref().map_or(Uuid::NONE, |u| u.current);
+        let device = &mut self.devices[v];
+        let Some(slot) = device.slot(node) else { return };
+        match bits {
+            Bits::Use => {}
+            Bits::All => device.bitmaps[slot].fill(),
+            Bits::CopyOf(other) => match device.slot(other) {
+                Some(from) => {
+                    let words = device.bitmaps[from].words();
+                    device.bitmaps[slot].merge(&words);
+                }
+                None => device.bitmaps[slot].fill(),
+            },
+        }
+        if bits != Bits::Use && !peer_current.is_fresh() {
+            device.md.peer_mut(node).bitmap_uuid = peer_current;
+        }
+        let words = device.bitmaps[slot].words();
+        let last = device.size - 1;
+        device.bm_dirty.extend(device.layout.bitmap_pages(0, last));
+        self.touch_md(v);
+        self.write_bitmap(v);
+        self.conns[c].volumes[v].resync = Resync::default();
+        self.set_repl(c, v, ReplState::WFBitMapS);
+        self.send(c, Packet::Bitmap { volume: VolumeNumber(v as u16), words });
+    }
+
+    pub(super) fn start_target(&mut self, c: usize, v: usize, bits: Bits) {
+        let node = self.conns[c].node;
+        if let (Bits::All, Some(slot)) = (bits, self.devices[v].slot(node)) {
+            self.devices[v].bitmaps[slot].fill();
+            self.devices[v].md.peer_mut(node).flags.put(PeerFlags::FULL_SYNC, true);
+            self.touch_md(v);
+        }
+        if self.devices[v].disk > DiskState::Outdated
+            || self.devices[v].disk == DiskState::Negotiating
+        {
+            let disk = match self.devices[v].md.flags.has(MdFlags::CONSISTENT) {
+                true => DiskState::Outdated,
+                false => DiskState::Inconsistent,
+            };
+            self.set_disk(v, disk);
+        }
+        self.conns[c].volumes[v].resync = Resync::default();
+        self.set_repl(c, v, ReplState::WFBitMapT);
+    }
+
+    pub(super) fn receive_bitmap(&mut self, c: usize, v: usize, words: &[u64]) {
+        let node = self.conns[c].node;
+        let volume = VolumeNumber(v as u16);
+        let device = &mut self.devices[v];
+        let Some(slot) = device.slot(node) else { return };
+        device.bitmaps[slot].merge(words);
+        let last = device.size - 1;
+        device.bm_dirty.extend(device.layout.bitmap_pages(0, last));
+        match self.conns[c].volumes[v].repl {
+            ReplState::WFBitMapS => self.set_repl(c, v, ReplState::SyncSource),
+            ReplState::WFBitMapT => {
+                let words = self.devices[v].bitmaps[slot].words();
+                self.send(c, Packet::Bitmap { volume, words });
+                self.set_repl(c, v, ReplState::PausedSyncT);
+                if self.devices[v].weight(node) > 0 {
+                    self.set_disk(v, DiskState::Inconsistent);
+                }
+                self.changed = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// One active target at a time: the source that is Primary first, then the one with the fewest bits.
+    pub(super) fn progress_resyncs(&mut self) {
+        self.tell_stable();
+        for v in 0..self.devices.len() {
+            let active = (0..self.conns.len())
+                .find(|c| self.conns[*c].volumes[v].repl == ReplState::SyncTarget);
+            let paused = (0..self.conns.len())
+                .filter(|c| self.conns[*c].volumes[v].repl == ReplState::PausedSyncT)
+                .min_by_key(|c| self.target_rank(*c, v));
+            match (active, paused) {
+                (None, Some(c)) if !self.quirk("paused-resync-never-resumes") => {
+                    self.activate_target(c, v);
+                }
+                (None, Some(c)) if self.devices[v].disk == DiskState::Outdated => {
+                    self.activate_target(c, v);
+                }
+                (Some(a), Some(p)) if self.conns[p].role == Role::Primary => {
+                    if self.conns[a].role != Role::Primary {
+                        self.conns[a].volumes[v].resync.tick = None;
+                        self.set_repl(a, v, ReplState::PausedSyncT);
+                        self.activate_target(p, v);
+                    }
+                }
+                (Some(c), _) => self.resync_progress(c, v),
+                _ => {}
+            }
+        }
+    }
+
+    fn target_rank(&self, c: usize, v: usize) -> (bool, u64, NodeId) {
+        let conn = &self.conns[c];
+        (conn.role != Role::Primary, self.devices[v].weight(conn.node), conn.node)
+    }
+
+    fn activate_target(&mut self, c: usize, v: usize) {
+        self.set_repl(c, v, ReplState::SyncTarget);
+        self.md_sync(v, Work::SyncTarget(c, v));
+    }
+
+    /// The disk is marked: the first requests may go out.
+    pub(super) fn sync_target_durable(&mut self, c: usize, v: usize) {
+        if self.conns[c].volumes[v].repl == ReplState::SyncTarget {
+            self.conns[c].volumes[v].resync.cursor = 0;
+            self.resync_tick(c, v);
+        }
+    }
+
+    pub(super) fn resync_tick(&mut self, c: usize, v: usize) {
+        let share = self.config.c_max_rate_kib * STEP_MS / 1000 / 4;
+        let next = self.now.plus_ms(STEP_MS);
+        let resync = &mut self.conns[c].volumes[v].resync;
+        resync.budget = share.max(1);
+        resync.tick = Some(next);
+        self.resync_progress(c, v);
+    }
+
+    /// Sends what rate and window allow; ends when nothing is left.
+    pub(super) fn resync_progress(&mut self, c: usize, v: usize) {
+        let pd = &self.conns[c].volumes[v];
+        if pd.repl != ReplState::SyncTarget || pd.resync.tick.is_none() || pd.resync.ending {
+            return;
+        }
+        let node = self.conns[c].node;
+        loop {
+            let resync = &self.conns[c].volumes[v].resync;
+            let (cursor, in_flight) = (resync.cursor, resync.in_flight);
+            let spent = resync.budget == 0;
+            let Some(slot) = self.devices[v].slot(node) else { return };
+            let bitmap = &self.devices[v].bitmaps[slot];
+            let Some(start) = bitmap.next_set(cursor) else {
+                if in_flight > 0 {
+                    return;
+                }
+                if bitmap.weight() == 0 {
+                    return self.resync_end(c, v);
+                }
+                self.conns[c].volumes[v].resync.cursor = 0;
+                if spent {
+                    return;
+                }
+                continue;
+            };
+            if in_flight >= MAX_IN_FLIGHT || spent {
+                return;
+            }
+            let stop = (start / MAX_BLOCKS + 1) * MAX_BLOCKS;
+            let end = (start..stop).find(|block| !bitmap.is_set(*block)).unwrap_or(stop);
+            self.ask(c, v, Blocks::new(start, (end - start) as u32));
+        }
+    }
+
+    fn ask(&mut self, c: usize, v: usize, at: Blocks) {
+        let resync = &mut self.conns[c].volumes[v].resync;
+        resync.cursor = at.end();
+        resync.in_flight += 1;
+        resync.budget = resync.budget.saturating_sub(u64::from(at.count));
+        let key = self.new_request(c, v, at, false, BlockId(0));
+        self.resync_reqs[key].id = BlockId(key as u64);
+        let holder = Holder::Requested(self.conns[c].node);
+        let lock = self.devices[v].locks.acquire(at, holder, |_| Work::Request(key));
+        self.resync_reqs[key].lock = Some(lock.unwrap_or_else(|waiting| waiting));
+        if lock.is_ok() {
+            self.resync_request(key);
+        }
+    }
+
+    fn new_request(
+        &mut self,
+        c: usize,
+        v: usize,
+        at: Blocks,
+        is_source: bool,
+        id: BlockId,
+    ) -> usize {
+        self.resync_reqs.insert(ResyncRequest {
+            conn: c,
+            volume: v,
+            at,
+            is_source,
+            id,
+            lock: None,
+            payload: None,
+            busy: false,
+            dead: false,
+            after: None,
+        })
+    }
+
+    pub(super) fn resync_request(&mut self, key: usize) {
+        let req = &self.resync_reqs[key];
+        let (c, v, at, id) = (req.conn, req.volume, req.at, req.id);
+        let source = self.conns[c].node;
+        let primary = self
+            .conns
+            .iter()
+            .find(|conn| conn.connected() && conn.role == Role::Primary && conn.node != source);
+        let dagtag = primary.map(|conn| (conn.node, conn.last_dagtag));
+        self.send(c, Packet::RsDataRequest { volume: VolumeNumber(v as u16), at, id, dagtag });
+    }
+
+    pub(super) fn receive_resync_request(
+        &mut self,
+        c: usize,
+        v: usize,
+        at: Blocks,
+        id: BlockId,
+        dagtag: Option<(NodeId, Dagtag)>,
+    ) {
+        let source = self.conns[c].volumes[v].repl.is_sync_source();
+        let sound = at.count > 0 && at.end() <= self.devices[v].size;
+        if !source || !sound || !self.devices[v].has_disk() {
+            return self.send(c, Packet::NegRsDReply { id });
+        }
+        let after = dagtag.filter(|(node, _)| *node != self.me());
+        let after = match after.map(|(node, dagtag)| (self.conn_of(node), dagtag)) {
+            Some((Some(p), dagtag)) if self.conns[p].connected() => Some((p, dagtag)),
+            Some(_) => return self.send(c, Packet::NegRsDReply { id }),
+            None => None,
+        };
+        let key = self.new_request(c, v, at, true, id);
+        self.resync_reqs[key].after = after;
+        self.serve(key);
+    }
+
+    /// Starts to serve a request once the Primary's writes that the target knows have arrived.
+    fn serve(&mut self, key: usize) {
+        let req = &self.resync_reqs[key];
+        if req.after.is_some_and(|(p, dagtag)| self.conns[p].last_dagtag < dagtag) {
+            return;
+        }
+        let (c, v, at) = (req.conn, req.volume, req.at);
+        self.resync_reqs[key].after = None;
+        let holder = Holder::ResyncRead(self.conns[c].node);
+        let lock = self.devices[v].locks.acquire(at, holder, |_| Work::ResyncRead(key));
+        self.resync_reqs[key].lock = Some(lock.unwrap_or_else(|waiting| waiting));
+        if lock.is_ok() {
+            self.resync_read(key);
+        }
+    }
+
+    /// More of a Primary's stream arrived (or it is lost): requests that waited for it.
+    pub(super) fn serve_waiting(&mut self, p: usize) {
+        let waits = |req: &ResyncRequest| req.after.is_some_and(|(conn, _)| conn == p) && !req.dead;
+        let keys: Vec<usize> =
+            self.resync_reqs.iter().filter(|(_, req)| waits(req)).map(|(key, _)| key).collect();
+        for key in keys {
+            if self.conns[p].connected() {
+                self.serve(key);
+            } else {
+                let (c, id) = (self.resync_reqs[key].conn, self.resync_reqs[key].id);
+                self.send(c, Packet::NegRsDReply { id });
+                self.finish_request(key);
+            }
+        }
+    }
+
+    pub(super) fn resync_read(&mut self, key: usize) {
+        let (v, at) = (self.resync_reqs[key].volume, self.resync_reqs[key].at);
+        self.resync_reqs[key].busy = true;
+        self.lower(v, Lower::Read(at), LowerUse::ResyncRead(key));
+    }
+
+    pub(super) fn resync_read_done(&mut self, key: usize, result: LowerResult) {
+        self.resync_reqs[key].busy = false;
+        let (c, v, id) =
+            (self.resync_reqs[key].conn, self.resync_reqs[key].volume, self.resync_reqs[key].id);
+        if self.resync_reqs[key].dead {
+            self.resync_reqs.remove(key);
+            return;
+        }
+        match result {
+            Ok(Some(payload)) => self.send(c, Packet::RsDataReply { id, payload }),
+            _ => {
+                self.send(c, Packet::NegRsDReply { id });
+                self.finish_request(key);
+                self.disk_failed(v);
+            }
+        }
+    }
+
+    /// The source answered.
+    pub(super) fn resync_reply(&mut self, c: usize, id: BlockId, payload: Option<Payload>) {
+        let key = id.0 as usize;
+        let known = self.resync_reqs.get(key).is_some_and(|req| {
+            req.conn == c && !req.is_source && !req.dead && !req.busy && req.payload.is_none()
+        });
+        if !known {
+            return;
+        }
+        let (v, count) = (self.resync_reqs[key].volume, self.resync_reqs[key].at.count as usize);
+        let Some(payload) = payload.filter(|pages| pages.len() == count) else {
+            return self.end_target_request(c, v, key);
+        };
+        self.resync_reqs[key].payload = Some(payload);
+        let Some(lock) = self.resync_reqs[key].lock else { return };
+        if self.devices[v].locks.convert(lock, Holder::ResyncWrite, Work::ResyncWrite(key)) {
+            self.resync_write(key);
+        }
+    }
+
+    pub(super) fn resync_write(&mut self, key: usize) {
+        let req = &self.resync_reqs[key];
+        let (c, v, at) = (req.conn, req.volume, req.at);
+        let Some(payload) = req.payload.clone() else { return };
+        let source = self.conns[c].node;
+        // The content becomes the source's: towards everybody else it may differ now.
+        for (node, _) in self.slots_listed(v) {
+            if node != source {
+                self.set_out_of_sync(v, node, at);
+                self.on_conn(node, |r, other| {
+                    if r.conns[other].connected() && r.conns[other].volumes[v].repl.is_sync_source()
+                    {
+                        r.send(other, Packet::OutOfSync { volume: VolumeNumber(v as u16), at });
+                    }
+                });
+            }
+        }
+        self.resync_reqs[key].busy = true;
+        let write = Lower::Write { start: at.start, payload, preflush: false, fua: false };
+        self.lower(v, write, LowerUse::ResyncWrite(key));
+    }
+
+    pub(super) fn resync_write_done(&mut self, key: usize, result: LowerResult) {
+        self.resync_reqs[key].busy = false;
+        if self.resync_reqs[key].dead {
+            self.resync_reqs.remove(key);
+            return;
+        }
+        let req = &self.resync_reqs[key];
+        let (c, v, at, id) = (req.conn, req.volume, req.at, req.id);
+        let node = self.conns[c].node;
+        match result {
+            Ok(_) => {
+                self.clear_out_of_sync(v, node, at);
+                self.send(c, Packet::RsWriteAck { id });
+                self.end_target_request(c, v, key);
+            }
+            Err(_) => {
+                self.send(c, Packet::RsNegAck { id });
+                self.end_target_request(c, v, key);
+                self.disk_failed(v);
+            }
+        }
+    }
+
+    fn end_target_request(&mut self, c: usize, v: usize, key: usize) {
+        let resync = &mut self.conns[c].volumes[v].resync;
+        resync.in_flight = resync.in_flight.saturating_sub(1);
+        self.finish_request(key);
+        self.resync_progress(c, v);
+    }
+
+    /// Lets go of a request and its range.
+    fn finish_request(&mut self, key: usize) {
+        let req = &mut self.resync_reqs[key];
+        let (v, lock) = (req.volume, req.lock.take());
+        if req.busy {
+            req.dead = true;
+        } else {
+            self.resync_reqs.remove(key);
+        }
+        if let Some(lock) = lock {
+            let ready = self.devices[v].locks.release(lock);
+            self.works(ready);
+        }
+    }
+
+    /// The target has written (or cannot).
+    pub(super) fn resync_ack(&mut self, c: usize, id: BlockId, ok: bool) {
+        let found = self
+            .resync_reqs
+            .iter()
+            .find(|(_, req)| req.conn == c && req.is_source && req.id == id && !req.dead);
+        let Some((key, req)) = found else { return };
+        let (v, at, node) = (req.volume, req.at, self.conns[c].node);
+        if ok {
+            self.clear_out_of_sync(v, node, at);
+        }
+        self.finish_request(key);
+        self.source_progress(c, v);
+    }
+
+    /// What the peer says of its side of a resync.
+    pub(super) fn follow_peer_resync(&mut self, c: usize, v: usize, state: PeerState) {
+        use ReplState::*;
+        match (self.conns[c].volumes[v].repl, state.repl) {
+            (SyncSource, PausedSyncT) => self.set_repl(c, v, PausedSyncS),
+            (PausedSyncS, SyncTarget) => self.set_repl(c, v, SyncSource),
+            (SyncSource | PausedSyncS, Established) => {
+                self.conns[c].volumes[v].resync.peer_done = true;
+                self.source_progress(c, v);
+            }
+            (SyncTarget | PausedSyncT | WFBitMapT, _) if state.disk < DiskState::Inconsistent => {
+                self.abort_resync(c, v);
+                self.set_repl(c, v, Established);
+            }
+            (WFBitMapS, _) if state.disk < DiskState::Inconsistent => {
+                self.set_repl(c, v, Established)
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends the source's side once the target is done and every answer is acknowledged.
+    pub(super) fn source_progress(&mut self, c: usize, v: usize) {
+        let pd = &self.conns[c].volumes[v];
+        let source = matches!(pd.repl, ReplState::SyncSource | ReplState::PausedSyncS);
+        if !source || !pd.resync.peer_done {
+            return;
+        }
+        let open = |req: &ResyncRequest| req.conn == c && req.volume == v && req.is_source;
+        if self.resync_reqs.iter().any(|(_, req)| open(req)) {
+            return;
+        }
+        let node = self.conns[c].node;
+        let up_to_date =
+            self.conns[c].volumes[v].state.is_some_and(|s| s.disk == DiskState::UpToDate);
+        let same = self.conns[c].volumes[v]
+            .uuids
+            .as_ref()
+            .is_some_and(|uuids| uuids.current.same(self.devices[v].md.current));
+        self.conns[c].volumes[v].resync = Resync::default();
+        self.set_repl(c, v, ReplState::Established);
+        if !same || !up_to_date {
+            return;
+        }
+        let slot = self.devices[v].md.peer(node).bitmap_uuid;
+        if !slot.is_none() {
+            self.devices[v].md.peer_mut(node).bitmap_uuid = Uuid::NONE;
+            self.devices[v].md.push_history(slot);
+        }
+        self.touch_md(v);
+        if self.devices[v].weight(node) > 0 && !self.bits_are_in_flight(c, v) {
+            self.renegotiate(c, v);
+        }
+        self.end_of_crash(v);
+    }
+
+    /// Acks that still clear bits may be on their way.
+    fn bits_are_in_flight(&self, c: usize, v: usize) -> bool {
+        let node = self.conns[c].node;
+        self.log.iter().any(|key| self.reqs[*key].volume == v && self.reqs[*key].pending.has(node))
+    }
+
+    /// Once everybody is in sync, a crash or a loss of quorum is history.
+    fn end_of_crash(&mut self, v: usize) {
+        let clean = self
+            .conns
+            .iter()
+            .filter(|conn| conn.config.diskful)
+            .all(|conn| conn.connected() && conn.volumes[v].disk == DiskState::UpToDate);
+        let device = &mut self.devices[v];
+        if clean && device.disk == DiskState::UpToDate {
+            device.crashed_primary = false;
+            if device.quorum {
+                device.md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, false);
+            }
+            self.changed = true;
+        }
+    }
+
+    /// Asks a connected peer to compare again.
+    pub(super) fn renegotiate(&mut self, c: usize, v: usize) {
+        if self.conns[c].volumes[v].offered.is_none() && self.conns[c].connected() {
+            self.offer(c, v, UuidFlags::RESYNC);
+        }
+    }
+
+    /// Is the source of this resync authoritative: Primary, or without a Primary around?
+    fn source_is_stable(&self, c: usize, v: usize) -> bool {
+        let flag = self.conns[c].volumes[v].uuids.as_ref();
+        let flag = flag.is_some_and(|uuids| uuids.flags.has(UuidFlags::STABLE));
+        let primary = self.conns.iter().any(|conn| conn.connected() && conn.role == Role::Primary);
+        self.conns[c].role == Role::Primary || self.role == Role::Primary || (flag && !primary)
+    }
+
+    /// Every bit is clear: the target takes the source's generation, if the source speaks for everybody.
+    fn resync_end(&mut self, c: usize, v: usize) {
+        if self.uuids_locked() {
+            // A handshake goes on elsewhere; the next change comes back here.
+            return;
+        }
+        if !self.source_is_stable(c, v) {
+            self.conns[c].volumes[v].resync = Resync::default();
+            self.set_repl(c, v, ReplState::Established);
+            let volume = VolumeNumber(v as u16);
+            return self.notice(Notice::ResyncDone(self.conns[c].node, volume, false));
+        }
+        let Some(source) = self.conns[c].volumes[v].uuids.clone() else { return };
+        self.conns[c].volumes[v].resync.ending = true;
+        let source_node = self.conns[c].node;
+        let old = self.devices[v].md.current;
+        let known: Vec<(NodeId, Uuid)> = self
+            .conns
+            .iter()
+            .filter_map(|conn| conn.volumes[v].uuids.as_ref().map(|u| (conn.node, u.current)))
+            .collect();
+        let me = self.me();
+        let device = &mut self.devices[v];
+        let nodes: Vec<NodeId> = NodeId::all().filter(|n| *n != me).collect();
+        for node in nodes {
+            if device.md.peer(node).bitmap_index.is_none() {
+                continue;
+            }
+            let theirs =
+                source.bitmap.iter().find(|(n, _)| *n == node).map_or(Uuid::NONE, |(_, u)| *u);
+            let caught_up = known.iter().any(|(n, uuid)| *n == node && uuid.same(source.current));
+            let behind = node != source_node && !theirs.is_none() && !caught_up;
+            let own = device.md.peer(node).bitmap_uuid;
+            device.md.peer_mut(node).bitmap_uuid = match behind {
+                true if own.is_none() => old,
+                true => own,
+                false => Uuid::NONE,
+            };
+            if let (false, Some(slot)) = (behind, device.slot(node)) {
+                device.bitmaps[slot].reset();
+            }
+            device.md.push_history(own);
+        }
+        for uuid in source.history.iter().rev().chain(source.bitmap.iter().map(|(_, uuid)| uuid)) {
+            device.md.push_history(*uuid);
+        }
+        device.md.current = Uuid(source.current.masked() | u64::from(self.role == Role::Primary));
+        device.md.peer_mut(source_node).flags.put(PeerFlags::FULL_SYNC, false);
+        device.exposed = source.current;
+        device.crashed_primary = false;
+        device.md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, false);
+        self.md_sync(v, Work::ResyncEnd(c, v));
+    }
+
+    pub(super) fn resync_end_durable(&mut self, c: usize, v: usize) {
+        if self.conns[c].volumes[v].repl != ReplState::SyncTarget
+            || !self.conns[c].volumes[v].resync.ending
+        {
+            return;
+        }
+        let source_disk = self.conns[c].volumes[v].disk;
+        let disk = match source_disk {
+            DiskState::UpToDate | DiskState::Consistent => source_disk,
+            _ => DiskState::Outdated,
+        };
+        let node = self.conns[c].node;
+        self.conns[c].volumes[v].resync = Resync::default();
+        self.set_repl(c, v, ReplState::Established);
+        self.set_disk(v, disk);
+        self.notice(Notice::ResyncDone(node, VolumeNumber(v as u16), true));
+        for other in 0..self.conns.len() {
+            let repl = self.conns[other].volumes[v].repl;
+            if other != c && repl.is_sync_target() {
+                self.abort_resync(other, v);
+                self.set_repl(other, v, ReplState::Established);
+            }
+            if self.conns[other].connected() {
+                let uuids = Arc::new(self.uuids_for(other, v));
+                self.send(other, Packet::Uuids(VolumeNumber(v as u16), uuids));
+            }
+        }
+        self.changed = true;
+    }
+
+    /// Peers that wait for an authoritative source hear when this node becomes one.
+    fn tell_stable(&mut self) {
+        let stable = self.role == Role::Primary
+            || !self.conns.iter().any(|p| p.connected() && p.role == Role::Primary);
+        if std::mem::replace(&mut self.roles.was_stable, stable) || !stable {
+            return;
+        }
+        for c in 0..self.conns.len() {
+            for v in 0..self.devices.len() {
+                let behind = self.conns[c].volumes[v].disk < DiskState::UpToDate;
+                let diskful = self.conns[c].config.diskful && self.devices[v].has_disk();
+                if self.conns[c].connected() && behind && diskful {
+                    let mut uuids = self.uuids_for(c, v);
+                    uuids.flags.0 |= UuidFlags::GOT_STABLE;
+                    self.send(c, Packet::Uuids(VolumeNumber(v as u16), Arc::new(uuids)));
+                }
+            }
+        }
+    }
+
+    /// A peer became an authoritative source: what an unstable resync left open is settled now.
+    pub(super) fn got_stable(&mut self, c: usize, v: usize) {
+        let pd = &self.conns[c].volumes[v];
+        let wants = pd.repl == ReplState::Established
+            && pd.disk == DiskState::UpToDate
+            && matches!(self.devices[v].disk, DiskState::Inconsistent | DiskState::Outdated);
+        if wants {
+            self.renegotiate(c, v);
+        }
+    }
+
+    /// Gives up what goes on with one peer.
+    pub(super) fn abort_resync(&mut self, c: usize, v: usize) {
+        self.conns[c].volumes[v].resync = Resync::default();
+        let keys: Vec<usize> = self
+            .resync_reqs
+            .iter()
+            .filter(|(_, req)| req.conn == c && req.volume == v && !req.dead)
+            .map(|(key, _)| key)
+            .collect();
+        for key in keys {
+            if self.resync_reqs.contains(key) {
+                self.finish_request(key);
+            }
+        }
+        self.changed = true;
+    }
+
+    /// The own disk is gone.
+    pub(super) fn abort_resyncs(&mut self, v: usize) {
+        for c in 0..self.conns.len() {
+            self.abort_resync(c, v);
+            if self.conns[c].volumes[v].repl != ReplState::Off {
+                self.set_repl(c, v, ReplState::Established);
+            }
+        }
+    }
+}

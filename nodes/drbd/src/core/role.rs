@@ -1,0 +1,424 @@
+//! Primary and Secondary: commands, auto-promote on open, demotion on the last close, `down`.
+
+use super::Resource;
+use super::event::{Action, CommandId, Notice, Refusal};
+use super::parts::Work;
+use super::twopc::Purpose;
+use crate::ids::{NodeId, Time, VolumeNumber};
+use crate::meta::MdFlags;
+use crate::state::{ConnState, DiskState, Role};
+
+/// Somebody waits for this node to be Primary.
+#[derive(Debug)]
+struct Waiter {
+    id: CommandId,
+    /// An opener for writing (otherwise the `primary` command).
+    open: bool,
+    deadline: Time,
+}
+
+/// Openers and wishes about the role.
+#[derive(Debug, Default)]
+pub(super) struct RoleState {
+    writers: u32,
+    readers: u32,
+    /// Promoted by command: the last close does not demote.
+    explicit: bool,
+    /// Forcefully demoted: I/O fails until the last close ("force-io-failures").
+    pub fail_io: bool,
+    waiters: Vec<Waiter>,
+    demote_reply: Vec<CommandId>,
+    /// Role to return to Secondary as soon as nothing is in flight.
+    demoting: bool,
+    /// PRIMARY_IND is being written.
+    becoming: bool,
+    retry_at: Option<Time>,
+    /// Last time that peers were told, this node was an authoritative source.
+    pub was_stable: bool,
+}
+
+impl RoleState {
+    pub fn has_reader(&self) -> bool {
+        self.readers > 0
+    }
+    pub fn alarm(&self) -> Option<Time> {
+        self.waiters.iter().map(|w| w.deadline).chain(self.retry_at).min()
+    }
+}
+
+/// A refused promotion is tried again after so long, while somebody waits.
+const RETRY_MS: u64 = 100;
+
+impl Resource {
+    pub(super) fn open(&mut self, id: CommandId, volume: VolumeNumber, write: bool) {
+        if volume.index() >= self.devices.len() || self.roles.fail_io {
+            return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
+        }
+        if !write {
+            let primary = self.conns.iter().any(|conn| conn.role == Role::Primary);
+            let v = volume.index();
+            let ok = self.role == Role::Primary
+                || (!primary && self.devices[v].quorum && self.data_accessible(v));
+            self.roles.readers += u32::from(ok);
+            let result = if ok { Ok(()) } else { Err(Refusal::NoUpToDateDisk) };
+            return self.out.push(Action::Reply(id, result));
+        }
+        if self.role == Role::Primary && !self.roles.becoming {
+            self.roles.writers += 1;
+            self.roles.demoting = false;
+            self.unwant(Purpose::Demote);
+            if !self.twopc.wants(Purpose::Demote) {
+                return self.out.push(Action::Reply(id, Ok(())));
+            }
+            self.roles.writers -= 1;
+        }
+        if !self.config.auto_promote {
+            return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
+        }
+        let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
+        self.roles.waiters.push(Waiter { id, open: true, deadline });
+        self.changed = true;
+    }
+
+    pub(super) fn close(&mut self, volume: VolumeNumber, write: bool) {
+        let _ = volume;
+        if !write {
+            self.roles.readers = self.roles.readers.saturating_sub(1);
+            return;
+        }
+        self.roles.writers = self.roles.writers.saturating_sub(1);
+        if self.roles.writers > 0 {
+            return;
+        }
+        if self.roles.fail_io {
+            self.roles.fail_io = false;
+            self.changed = true;
+        }
+        if self.role == Role::Primary && !self.roles.explicit {
+            self.roles.demoting = true;
+            self.changed = true;
+        }
+    }
+
+    pub(super) fn primary(&mut self, id: CommandId, force: bool) {
+        if self.role == Role::Primary {
+            self.roles.explicit = true;
+            return self.out.push(Action::Reply(id, Ok(())));
+        }
+        if force {
+            for v in 0..self.devices.len() {
+                let disk = self.devices[v].disk;
+                if self.devices[v].has_disk() && disk < DiskState::UpToDate {
+                    self.set_disk(v, DiskState::UpToDate);
+                }
+                for c in 0..self.conns.len() {
+                    if self.conns[c].volumes[v].disk == DiskState::DUnknown {
+                        self.set_peer_disk(c, v, DiskState::Outdated);
+                    }
+                }
+            }
+        }
+        let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
+        self.roles.waiters.push(Waiter { id, open: false, deadline });
+        self.changed = true;
+    }
+
+    pub(super) fn secondary(&mut self, id: CommandId, force: bool) {
+        if self.role != Role::Primary {
+            return self.out.push(Action::Reply(id, Ok(())));
+        }
+        if force {
+            self.force_secondary();
+            return self.out.push(Action::Reply(id, Ok(())));
+        }
+        if self.roles.writers > 0 {
+            return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
+        }
+        self.roles.explicit = false;
+        self.roles.demoting = true;
+        self.roles.demote_reply.push(id);
+        self.changed = true;
+    }
+
+    /// Secondary at once; the I/O of those who have it open fails until they close.
+    pub(super) fn force_secondary(&mut self) {
+        self.roles.fail_io = self.roles.writers > 0;
+        self.roles.explicit = false;
+        self.roles.demoting = false;
+        self.set_role(Role::Secondary);
+        let frozen = std::mem::replace(&mut self.roles.fail_io, true);
+        self.fail_all();
+        self.roles.fail_io = frozen;
+        for device in &mut self.devices {
+            device.new_uuid = false;
+        }
+        self.unwant(Purpose::Demote);
+        self.unwant(Purpose::Promote);
+    }
+
+    fn set_role(&mut self, role: Role) {
+        if self.role == role {
+            return;
+        }
+        self.role = role;
+        self.changed = true;
+        self.notice(Notice::Role(role));
+        for v in 0..self.devices.len() {
+            if role == Role::Secondary && self.devices[v].has_disk() {
+                self.devices[v].md.current.0 &= !1;
+                self.touch_md(v);
+            }
+            if role == Role::Primary {
+                self.devices[v].new_uuid = true;
+            }
+        }
+    }
+
+    /// Why this node may not become Primary now.
+    pub(super) fn promote_refusal(&self) -> Option<Refusal> {
+        if self.role == Role::Primary || self.roles.waiters.is_empty() {
+            return Some(Refusal::Interrupted);
+        }
+        let peer_primary =
+            |conn: &super::parts::Conn| conn.connected() && conn.role == Role::Primary;
+        if self.conns.iter().any(peer_primary) && !self.quirk("promote-not-refused") {
+            return Some(Refusal::TwoPrimaries);
+        }
+        let busy = self.conns.iter().any(|conn| conn.greeting.as_ref().is_some_and(|g| g.sent));
+        let attaching = self
+            .devices
+            .iter()
+            .any(|device| matches!(device.disk, DiskState::Attaching | DiskState::Negotiating));
+        if busy || attaching {
+            return Some(Refusal::InTransientState);
+        }
+        if self.roles.fail_io {
+            return Some(Refusal::DeviceInUse);
+        }
+        if self.devices.iter().any(|device| !device.quorum) {
+            return Some(Refusal::NoQuorum);
+        }
+        let data = (0..self.devices.len()).all(|v| self.data_accessible(v));
+        (!data).then_some(Refusal::NoUpToDateDisk)
+    }
+
+    /// Why this node may not become Secondary now.
+    pub(super) fn demote_refusal(&self) -> Option<Refusal> {
+        let open = self.role != Role::Primary || self.roles.writers > 0 || !self.roles.demoting;
+        open.then_some(Refusal::Interrupted)
+    }
+
+    /// Moves wishes about the role on: called after every change.
+    pub(super) fn progress_roles(&mut self) {
+        if self.role == Role::Secondary && !self.roles.waiters.is_empty() {
+            let retry_later = self.roles.retry_at.is_some_and(|at| at > self.now);
+            if !self.twopc.wants(Purpose::Promote) && !retry_later {
+                self.roles.retry_at = None;
+                self.want(Purpose::Promote);
+            }
+        }
+        if self.roles.demoting && self.role == Role::Primary {
+            if self.suspended {
+                // Nobody is left who could wait for the frozen I/O.
+                self.force_secondary();
+                return self.reply_demoted(Ok(()));
+            }
+            let idle = self.log.is_empty() && self.held.is_empty();
+            if idle && !self.twopc.wants(Purpose::Demote) {
+                self.send_peer_ack();
+                self.want(Purpose::Demote);
+            }
+        }
+    }
+
+    pub(super) fn promote_done(&mut self, result: Result<(), Refusal>) {
+        match result {
+            Ok(()) => {
+                self.set_role(Role::Primary);
+                self.roles.becoming = true;
+                for c in 0..self.conns.len() {
+                    let reached = self.members.has(self.conns[c].node);
+                    for v in 0..self.devices.len() {
+                        let unknown = self.conns[c].volumes[v].disk == DiskState::DUnknown;
+                        if unknown && reached && self.conns[c].config.diskful {
+                            self.set_peer_disk(c, v, DiskState::Outdated);
+                        }
+                    }
+                }
+                let v = (0..self.devices.len()).find(|v| self.devices[*v].has_disk());
+                match v {
+                    Some(v) => {
+                        self.devices[v].md.flags.put(MdFlags::PRIMARY_IND, true);
+                        self.md_sync(v, Work::Promoted);
+                    }
+                    None => self.promoted_durable(),
+                }
+            }
+            Err(refusal) => self.promote_refused(refusal),
+        }
+    }
+
+    fn promote_refused(&mut self, refusal: Refusal) {
+        let now = self.now;
+        let (late, wait): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.roles.waiters).into_iter().partition(|w| w.deadline <= now);
+        self.roles.waiters = wait;
+        for waiter in late {
+            self.out.push(Action::Reply(waiter.id, Err(refusal)));
+        }
+        if !self.roles.waiters.is_empty() {
+            self.roles.retry_at = Some(now.plus_ms(RETRY_MS));
+        }
+    }
+
+    pub(super) fn promoted_durable(&mut self) {
+        if !std::mem::take(&mut self.roles.becoming) {
+            return;
+        }
+        let still = self.role == Role::Primary;
+        for waiter in std::mem::take(&mut self.roles.waiters) {
+            self.roles.writers += u32::from(still && waiter.open);
+            self.roles.explicit |= still && !waiter.open;
+            let result = if still { Ok(()) } else { Err(Refusal::NoQuorum) };
+            self.out.push(Action::Reply(waiter.id, result));
+        }
+        if still && self.roles.writers == 0 && !self.roles.explicit {
+            self.roles.demoting = true;
+        }
+        self.changed = true;
+    }
+
+    pub(super) fn demote_done(&mut self, result: Result<(), Refusal>) {
+        if result.is_ok() {
+            self.roles.demoting = false;
+            self.set_role(Role::Secondary);
+            for device in &mut self.devices {
+                device.new_uuid = false;
+            }
+        } else if self.demote_refusal().is_some() {
+            self.roles.demoting = false;
+        }
+        self.reply_demoted(result);
+    }
+
+    fn reply_demoted(&mut self, result: Result<(), Refusal>) {
+        for id in std::mem::take(&mut self.roles.demote_reply) {
+            self.out.push(Action::Reply(id, result));
+        }
+    }
+
+    pub(super) fn role_alarms(&mut self) {
+        let now = self.now;
+        if self.roles.retry_at.is_some_and(|at| at <= now) {
+            self.roles.retry_at = None;
+            self.changed = true;
+        }
+        let late = self.roles.waiters.iter().any(|w| w.deadline <= now);
+        if late && !self.roles.becoming {
+            let refusal = self.promote_refusal().unwrap_or(Refusal::Timeout);
+            self.promote_refused(refusal);
+            if self.roles.waiters.is_empty() {
+                self.unwant(Purpose::Promote);
+            }
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, id: CommandId, node: NodeId, force: bool) {
+        let Some(c) = self.conn_of(node) else {
+            return self.out.push(Action::Reply(id, Err(Refusal::NeedConnection)));
+        };
+        if self.conns[c].connected() && !force {
+            return self.want(Purpose::Disconnect(node, Some(id)));
+        }
+        self.stand_alone(c);
+        self.out.push(Action::Reply(id, Ok(())));
+    }
+
+    pub(super) fn disconnect_done(
+        &mut self,
+        node: NodeId,
+        reply: Option<CommandId>,
+        result: Result<(), Refusal>,
+    ) {
+        let Some(c) = self.conn_of(node) else { return };
+        if result.is_ok() {
+            let peer_primary = self.conns[c].role == Role::Primary;
+            self.stand_alone(c);
+            for v in 0..self.devices.len() {
+                if peer_primary
+                    && self.devices[v].disk > DiskState::Outdated
+                    && self.devices[v].has_disk()
+                {
+                    self.set_disk(v, DiskState::Outdated);
+                }
+                if self.role == Role::Primary && self.conns[c].config.diskful {
+                    self.set_peer_disk(c, v, DiskState::Outdated);
+                }
+            }
+        } else if self.down.is_some() {
+            // A node that goes down does not stay for a peer that objects.
+            self.stand_alone(c);
+        }
+        if let Some(id) = reply {
+            let result = match result {
+                Err(Refusal::AlreadyStandalone) => Ok(()),
+                other => other,
+            };
+            self.out.push(Action::Reply(id, result));
+        }
+        self.finish_down();
+    }
+
+    /// The peer left on purpose.
+    pub(super) fn left_by_peer(&mut self, c: usize, outdated: bool) {
+        self.out.push(Action::Unlink(self.conns[c].node));
+        self.lost(c, ConnState::TearDown);
+        for v in 0..self.devices.len() {
+            if outdated && self.conns[c].config.diskful {
+                self.set_peer_disk(c, v, DiskState::Outdated);
+            }
+        }
+        self.set_cstate(c, ConnState::Unconnected);
+        self.conns[c].relink_at = Some(self.now.plus_ms(RETRY_MS));
+    }
+
+    pub(super) fn go_down(&mut self, id: CommandId) {
+        if self.role == Role::Primary {
+            return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
+        }
+        self.down = Some(id);
+        for c in 0..self.conns.len() {
+            if self.conns[c].connected() {
+                self.want(Purpose::Disconnect(self.conns[c].node, None));
+            } else {
+                self.stand_alone(c);
+            }
+        }
+        self.finish_down();
+    }
+
+    /// All connections gone: detach; all detached: answer.
+    pub(super) fn finish_down(&mut self) {
+        let Some(id) = self.down else { return };
+        if self.conns.iter().any(|conn| conn.cstate != ConnState::StandAlone) {
+            return;
+        }
+        let mut detached = true;
+        for v in 0..self.devices.len() {
+            if self.devices[v].has_disk() {
+                detached = false;
+                let pending = self.devices[v]
+                    .md_waiters
+                    .iter()
+                    .any(|(_, work)| matches!(work, Work::Detached(..)));
+                if !pending {
+                    self.clean_detach(v, None);
+                }
+            }
+        }
+        if detached {
+            self.down = None;
+            self.out.push(Action::Reply(id, Ok(())));
+        }
+    }
+}

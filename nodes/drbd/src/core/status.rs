@@ -1,0 +1,277 @@
+//! What follows from every change: quorum, suspension, metadata flags, the states that peers are told.
+
+use super::Resource;
+use super::config::OnLoss;
+use super::event::{Action, Notice};
+use super::quorum::{self, Ballot, Voter};
+use crate::ids::{NodeMask, Time, VolumeNumber};
+use crate::meta::{MdFlags, PeerFlags};
+use crate::packet::{Packet, PeerState};
+use crate::state::{DiskState, ReplState, Role};
+
+impl Resource {
+    /// Follows changes up until nothing more follows.
+    pub(super) fn settle(&mut self) {
+        for round in 0.. {
+            if !std::mem::take(&mut self.changed) {
+                break;
+            }
+            assert!(round < 1000, "{}: the state does not settle", self.config.name);
+            self.update_quorum();
+            self.update_suspension();
+            self.update_md_flags();
+            self.broadcast_states();
+            self.progress_roles();
+            self.progress_resyncs();
+            self.admit();
+            if !self.log.is_empty() && !self.suspended {
+                if self.role == Role::Primary && self.needs_generation_now() {
+                    self.need_generation();
+                }
+                self.release_completions();
+            }
+            self.progress_twopc();
+        }
+    }
+
+    fn update_quorum(&mut self) {
+        for v in 0..self.devices.len() {
+            let had = self.devices[v].quorum;
+            let has = self.compute_quorum(v);
+            if had == has {
+                continue;
+            }
+            self.devices[v].quorum = has;
+            self.changed = true;
+            self.notice(Notice::Quorum(VolumeNumber(v as u16), has));
+            if !has && self.role == Role::Primary {
+                self.devices[v].md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, true);
+                self.touch_md(v);
+            }
+        }
+    }
+
+    pub(super) fn compute_quorum(&self, v: usize) -> bool {
+        let device = &self.devices[v];
+        let me = match device.disk {
+            DiskState::UpToDate => Voter::UpToDate,
+            disk if disk > DiskState::Attaching => Voter::Present,
+            _ if !device.configured_diskful => Voter::Diskless,
+            _ => Voter::Unknown,
+        };
+        let voter = |conn: &super::parts::Conn| {
+            let disk = conn.volumes[v].disk;
+            let outdated =
+                device.has_disk() && device.md.peer(conn.node).flags.has(PeerFlags::OUTDATED);
+            match (conn.connected(), conn.config.diskful) {
+                (true, false) => Voter::Diskless,
+                (true, true) if disk == DiskState::UpToDate => Voter::UpToDate,
+                (true, true) => Voter::Present,
+                (false, false) => Voter::MissingDiskless,
+                (false, true) if disk <= DiskState::Outdated || outdated => Voter::Outdated,
+                (false, true)
+                    if self.quirk("quorumless-without-proof")
+                        || (device.quorum && !self.members.has(conn.node)) =>
+                {
+                    Voter::Quorumless
+                }
+                (false, true) => Voter::Unknown,
+            }
+        };
+        let others: Vec<Voter> = self.conns.iter().map(voter).collect();
+        let peer_vouches = !device.has_disk()
+            && self.conns.iter().any(|conn| {
+                let good = conn.volumes[v].disk == DiskState::UpToDate;
+                conn.connected() && good && conn.volumes[v].state.is_some_and(|s| s.quorum)
+            });
+        let ballot = Ballot { me, others: &others, had_quorum: device.quorum, peer_vouches };
+        let (q, redundancy) = (self.config.quorum, self.config.quorum_minimum_redundancy);
+        quorum::has_quorum(q, redundancy, &ballot) || self.last_man(v)
+    }
+
+    /// A node that was alone with quorum when it stopped has it again once its disk is UpToDate.
+    fn last_man(&self, v: usize) -> bool {
+        let device = &self.devices[v];
+        device.disk == DiskState::UpToDate
+            && device.md.flags.has(MdFlags::HAVE_QUORUM)
+            && device.md.member_mask() == self.me().mask()
+            && self.members == self.me().mask()
+    }
+
+    fn update_suspension(&mut self) {
+        let primary = self.role == Role::Primary;
+        let lost_quorum = self.config.on_no_quorum == OnLoss::SuspendIo
+            && self.devices.iter().any(|device| !device.quorum);
+        let no_data = self.config.on_no_data == OnLoss::SuspendIo
+            && (0..self.devices.len()).any(|v| !self.data_accessible(v));
+        let forced = self.roles.fail_io;
+        let suspended = !forced && (self.user_suspended || (primary && (lost_quorum || no_data)));
+        if suspended != self.suspended {
+            self.suspended = suspended;
+            self.changed = true;
+            self.notice(Notice::Suspended(suspended));
+        }
+    }
+
+    fn update_md_flags(&mut self) {
+        for v in 0..self.devices.len() {
+            if !self.devices[v].has_disk() {
+                continue;
+            }
+            let primary = self.role == Role::Primary;
+            let members = u64::from(self.members.0);
+            let peers: Vec<_> = self
+                .conns
+                .iter()
+                .map(|conn| {
+                    (conn.node, conn.config.diskful, conn.connected(), conn.volumes[v].disk)
+                })
+                .collect();
+            let device = &mut self.devices[v];
+            let mut md = device.md.flags;
+            md.put(MdFlags::PRIMARY_IND, primary);
+            md.put(MdFlags::CONSISTENT, device.disk > DiskState::Inconsistent);
+            md.put(MdFlags::WAS_UP_TO_DATE, device.disk > DiskState::Outdated);
+            md.put(MdFlags::CRASHED_PRIMARY, device.crashed_primary);
+            md.put(MdFlags::HAVE_QUORUM, device.quorum);
+            let mut touched = md != device.md.flags || members != device.md.members;
+            device.md.flags = md;
+            device.md.members = members;
+            for (node, diskful, connected, disk) in peers {
+                let mut flags = device.md.peer(node).flags;
+                flags.put(PeerFlags::NODE_EXISTS, true);
+                flags.put(PeerFlags::DEVICE_SEEN, diskful);
+                flags.put(PeerFlags::CONNECTED, connected);
+                if connected || disk <= DiskState::Outdated {
+                    flags.put(PeerFlags::OUTDATED, disk == DiskState::Outdated);
+                }
+                touched |= flags != device.md.peer(node).flags;
+                device.md.peer_mut(node).flags = flags;
+            }
+            if touched {
+                self.touch_md(v);
+            }
+        }
+    }
+
+    pub(super) fn peer_state(&self, c: usize, v: usize) -> PeerState {
+        let pd = &self.conns[c].volumes[v];
+        PeerState {
+            role: self.role,
+            disk: self.devices[v].disk,
+            peer_disk: pd.disk,
+            repl: pd.repl,
+            resync_paused: pd.repl == ReplState::PausedSyncT,
+            quorum: self.devices[v].quorum,
+            suspended: self.suspended,
+        }
+    }
+
+    /// Tells connected peers what changed (P_STATE).
+    fn broadcast_states(&mut self) {
+        for c in 0..self.conns.len() {
+            if !self.conns[c].connected() {
+                continue;
+            }
+            for v in 0..self.devices.len() {
+                let state = self.peer_state(c, v);
+                if self.conns[c].volumes[v].sent_state != Some(state) {
+                    self.conns[c].volumes[v].sent_state = Some(state);
+                    self.send(c, Packet::State(VolumeNumber(v as u16), state));
+                }
+            }
+        }
+    }
+
+    pub(super) fn set_disk(&mut self, v: usize, disk: DiskState) {
+        if self.devices[v].disk != disk {
+            self.devices[v].disk = disk;
+            self.changed = true;
+            self.notice(Notice::Disk(VolumeNumber(v as u16), disk));
+        }
+    }
+
+    pub(super) fn set_repl(&mut self, c: usize, v: usize, repl: ReplState) {
+        if self.conns[c].volumes[v].repl != repl {
+            self.conns[c].volumes[v].repl = repl;
+            self.changed = true;
+            self.notice(Notice::Repl(self.conns[c].node, VolumeNumber(v as u16), repl));
+        }
+    }
+
+    /// What is known of a peer's disk. Losing contact to a copy makes a new generation due.
+    pub(super) fn set_peer_disk(&mut self, c: usize, v: usize, disk: DiskState) {
+        let old = self.conns[c].volumes[v].disk;
+        if old == disk {
+            return;
+        }
+        self.conns[c].volumes[v].disk = disk;
+        self.changed = true;
+        self.notice(Notice::PeerDisk(self.conns[c].node, VolumeNumber(v as u16), disk));
+        let usable = |disk| {
+            use DiskState::*;
+            matches!(disk, Inconsistent | Consistent | UpToDate)
+        };
+        if self.role == Role::Primary && usable(old) && !usable(disk) {
+            self.devices[v].new_uuid = true;
+        }
+    }
+
+    pub(super) fn set_peer_role(&mut self, c: usize, role: Role) {
+        if self.conns[c].role != role {
+            self.conns[c].role = role;
+            self.changed = true;
+            self.notice(Notice::PeerRole(self.conns[c].node, role));
+        }
+    }
+
+    pub(super) fn set_members(&mut self, members: NodeMask) {
+        if self.members != members {
+            self.members = members;
+            self.changed = true;
+        }
+    }
+
+    /// Asks for the next alarm, if it moved forward.
+    pub(super) fn arm(&mut self) {
+        let next = self.next_alarm();
+        let due = match (next, self.armed) {
+            (Some(next), Some(armed)) => next < armed,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        if due {
+            self.armed = next;
+            self.out.push(Action::WakeAt(next));
+        }
+    }
+
+    fn next_alarm(&self) -> Option<Time> {
+        let links = self.conns.iter().filter_map(|conn| self.conn_alarm(conn));
+        let resyncs =
+            self.conns.iter().flat_map(|conn| conn.volumes.iter().filter_map(|pd| pd.resync.tick));
+        links
+            .chain(resyncs)
+            .chain(self.twopc.alarm())
+            .chain(self.roles.alarm())
+            .chain(self.peer_ack.deadline)
+            .min()
+    }
+
+    /// Everything that is due.
+    pub(super) fn alarms(&mut self) {
+        for c in 0..self.conns.len() {
+            self.conn_alarms(c);
+            for v in 0..self.devices.len() {
+                if self.conns[c].volumes[v].resync.tick.is_some_and(|at| at <= self.now) {
+                    self.resync_tick(c, v);
+                }
+            }
+        }
+        self.twopc_alarms();
+        self.role_alarms();
+        if self.peer_ack.deadline.is_some_and(|at| at <= self.now) {
+            self.send_peer_ack();
+        }
+    }
+}

@@ -1,0 +1,684 @@
+//! Cluster-wide changes in two phases: PREPARE goes to everybody who can be reached, through neighbours too; votes
+//! come back merged; COMMIT or ABORT follows the same way. One transaction at a time on each node.
+
+use super::Resource;
+use super::event::{CommandId, Notice, Refusal};
+use crate::ids::{NodeId, NodeMask, Time};
+use crate::packet::{Change, Packet, TwopcCommit, TwopcId, TwopcReply, TwopcRequest, TwopcVote};
+use crate::state::{DiskState, Role};
+
+/// Why this node wants a cluster-wide change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// A link is up: connect to this node.
+    Connect(NodeId),
+    /// Leave this node.
+    Disconnect(NodeId, Option<CommandId>),
+    /// Become Primary.
+    Promote,
+    /// Become Secondary.
+    Demote,
+    /// A peer was lost, or a disk is only Consistent: find out who is there.
+    LostPeer,
+    /// Everybody shall know the new data generation before a write completes.
+    Confirm,
+}
+
+#[derive(Debug)]
+struct Want {
+    purpose: Purpose,
+    not_before: Time,
+    retries: u32,
+}
+
+#[derive(Debug)]
+struct Ongoing {
+    request: TwopcRequest,
+    purpose: Option<(Purpose, u32)>,
+    /// Who wants this node's vote.
+    parents: Vec<NodeId>,
+    /// Who got PREPARE from this node.
+    prepared: NodeMask,
+    /// Whose vote is missing.
+    waiting: NodeMask,
+    reply: TwopcReply,
+    no: bool,
+    retry: bool,
+    vote: Option<TwopcVote>,
+    deadline: Time,
+}
+
+/// Cluster-wide changes of this node.
+#[derive(Debug, Default)]
+pub(super) struct Twopc {
+    ongoing: Option<Ongoing>,
+    wants: Vec<Want>,
+}
+
+impl Twopc {
+    pub fn alarm(&self) -> Option<Time> {
+        let ongoing = self.ongoing.as_ref().map(|o| o.deadline);
+        let wants = self.ongoing.is_none().then(|| self.wants.iter().map(|w| w.not_before).min());
+        ongoing.into_iter().chain(wants.flatten()).min()
+    }
+    pub fn wants(&self, purpose: Purpose) -> bool {
+        let mine = self.ongoing.as_ref().and_then(|o| o.purpose);
+        self.wants.iter().any(|w| w.purpose == purpose) || mine.is_some_and(|(p, _)| p == purpose)
+    }
+}
+
+impl Resource {
+    pub(super) fn want(&mut self, purpose: Purpose) {
+        if !self.twopc.wants.iter().any(|want| want.purpose == purpose) {
+            self.twopc.wants.push(Want { purpose, not_before: self.now, retries: 0 });
+        }
+        self.changed = true;
+    }
+
+    /// Drops a wish that is not wanted any more.
+    pub(super) fn unwant(&mut self, purpose: Purpose) {
+        self.twopc.wants.retain(|want| want.purpose != purpose);
+    }
+
+    /// Starts the next wanted change, if none is going on.
+    pub(super) fn progress_twopc(&mut self) {
+        let consistent = self.devices.iter().any(|d| d.disk == DiskState::Consistent);
+        let settled = !self
+            .conns
+            .iter()
+            .any(|conn| conn.reconcile || (conn.connected() && conn.role == Role::Primary));
+        if consistent
+            && settled
+            && !self.twopc.wants(Purpose::LostPeer)
+            && self.role != Role::Primary
+        {
+            let not_before = self.now.plus_ms(self.config.twopc_retry_timeout_ms);
+            self.twopc.wants.push(Want { purpose: Purpose::LostPeer, not_before, retries: 0 });
+        }
+        while self.twopc.ongoing.is_none() {
+            let now = self.now;
+            let Some(i) = self.twopc.wants.iter().position(|want| want.not_before <= now) else {
+                return;
+            };
+            let want = self.twopc.wants.remove(i);
+            self.initiate(want);
+        }
+    }
+
+    fn initiate(&mut self, want: Want) {
+        let refused = match want.purpose {
+            Purpose::Connect(node) => {
+                let conn = self.conn_of(node).map(|c| &self.conns[c]);
+                if conn.is_none_or(|conn| conn.greeting.is_none()) {
+                    return;
+                }
+                None
+            }
+            Purpose::Disconnect(node, _) => {
+                let connected = self.conn_of(node).is_some_and(|c| self.conns[c].connected());
+                (!connected).then_some(Refusal::AlreadyStandalone)
+            }
+            Purpose::Promote => self.promote_refusal(),
+            Purpose::Demote => self.demote_refusal(),
+            Purpose::LostPeer | Purpose::Confirm => None,
+        };
+        if let Some(refusal) = refused {
+            return self.concluded(want.purpose, want.retries, Err(refusal));
+        }
+        let (target, change) = self.change_of(want.purpose);
+        let tid = (self.draw() as u32).max(1);
+        let me = self.me();
+        let mut prepared = NodeMask::NONE;
+        for conn in self.conns.iter().filter(|conn| conn.connected()) {
+            prepared.insert(conn.node);
+        }
+        if let Purpose::Connect(node) = want.purpose {
+            prepared.insert(node);
+        }
+        let request = TwopcRequest {
+            id: TwopcId { initiator: me, tid },
+            target,
+            nodes_to_reach: prepared.with(me).complement(),
+            change,
+        };
+        self.twopc.ongoing = Some(Ongoing {
+            request,
+            purpose: Some((want.purpose, want.retries)),
+            parents: Vec::new(),
+            prepared,
+            waiting: prepared,
+            reply: self.own_reply(&request),
+            no: false,
+            retry: false,
+            vote: None,
+            deadline: self.now.plus_ms(self.config.twopc_timeout_ms),
+        });
+        self.send_prepare(request, prepared);
+        if let Purpose::Connect(node) = want.purpose {
+            self.on_conn(node, |r, c| r.send_parameters(c));
+        }
+        self.progress_votes();
+    }
+
+    fn change_of(&self, purpose: Purpose) -> (Option<NodeId>, Change) {
+        match purpose {
+            Purpose::Connect(node) => (Some(node), Change::Connect),
+            Purpose::Disconnect(node, _) => {
+                let peer_primary =
+                    self.conn_of(node).is_some_and(|c| self.conns[c].role == Role::Primary);
+                let change = Change::Disconnect {
+                    outdate_me: peer_primary,
+                    outdate_you: self.role == Role::Primary,
+                };
+                (Some(node), change)
+            }
+            Purpose::Promote => (None, Change::Promote),
+            Purpose::Demote => (None, Change::Demote),
+            Purpose::LostPeer | Purpose::Confirm => (None, Change::Empty),
+        }
+    }
+
+    /// A PREPARE is followed by a ping, so that a peer that died silently is noticed.
+    fn send_prepare(&mut self, request: TwopcRequest, to: NodeMask) {
+        for node in to.iter() {
+            self.on_conn(node, |r, c| {
+                r.send(c, Packet::TwopcPrepare(request));
+                r.ping(c);
+            });
+        }
+    }
+
+    fn own_reply(&self, request: &TwopcRequest) -> TwopcReply {
+        let mut reachable = self.me().mask();
+        for conn in self.conns.iter().filter(|conn| conn.connected()) {
+            reachable.insert(conn.node);
+        }
+        let mine = request.id.initiator == self.me();
+        match (request.change, request.target) {
+            (Change::Connect, Some(target)) if mine => reachable.insert(target),
+            (Change::Connect, Some(target)) if target == self.me() => {
+                reachable.insert(request.id.initiator);
+            }
+            _ => {}
+        }
+        let primary = self.role == Role::Primary;
+        let has_data = (0..self.devices.len()).all(|v| self.data_accessible(v));
+        TwopcReply {
+            reachable,
+            primaries: if primary { self.me().mask() } else { NodeMask::NONE },
+            weak: if primary && has_data { reachable.complement() } else { NodeMask::NONE },
+        }
+    }
+
+    pub(super) fn twopc_prepare(&mut self, c: usize, request: TwopcRequest) {
+        let from = self.conns[c].node;
+        if let Some(ongoing) = self.twopc.ongoing.as_mut()
+            && ongoing.request.id == request.id
+        {
+            // It came around: the sender is reached, and wants no vote that it does not have.
+            ongoing.waiting.remove(from);
+            let vote = ongoing.vote.unwrap_or(TwopcVote::Yes(TwopcReply::default()));
+            self.send(c, Packet::TwopcVote(request.id, vote));
+            return self.progress_votes();
+        }
+        let connect = request.change == Change::Connect && request.target == Some(self.me());
+        if connect && self.conns[c].greeting.is_none() {
+            return self.send(c, Packet::TwopcVote(request.id, TwopcVote::Retry));
+        }
+        if let Some(ongoing) = &self.twopc.ongoing {
+            let theirs_first = request.id.initiator < ongoing.request.id.initiator;
+            if ongoing.purpose.is_none() || !theirs_first {
+                return self.send(c, Packet::TwopcVote(request.id, TwopcVote::Retry));
+            }
+            self.abort_mine(Refusal::Concurrent);
+        }
+        self.participate(c, request);
+        if connect {
+            self.send_parameters(c);
+        }
+        self.progress_votes();
+    }
+
+    fn participate(&mut self, c: usize, mut request: TwopcRequest) {
+        let from = self.conns[c].node;
+        let initiator = request.id.initiator;
+        self.notice_indirect(from, &request);
+        let mut forward = NodeMask::NONE;
+        for conn in self.conns.iter().filter(|conn| conn.connected() && conn.node != from) {
+            if request.nodes_to_reach.has(conn.node) && conn.node != initiator {
+                forward.insert(conn.node);
+            }
+        }
+        let refusal = self.vote_on(&request);
+        let original = request;
+        request.nodes_to_reach =
+            NodeMask(request.nodes_to_reach.0 & !forward.0 & !self.me().mask().0);
+        let retry = refusal == Some(Refusal::InTransientState);
+        let forward = if retry { NodeMask::NONE } else { forward };
+        self.twopc.ongoing = Some(Ongoing {
+            request: TwopcRequest { nodes_to_reach: request.nodes_to_reach, ..original },
+            purpose: None,
+            parents: vec![from],
+            prepared: forward,
+            waiting: forward,
+            reply: self.own_reply(&original),
+            no: refusal.is_some() && !retry,
+            retry,
+            vote: None,
+            deadline: self.now.plus_ms(self.config.twopc_timeout_ms),
+        });
+        self.send_prepare(request, forward);
+    }
+
+    /// A neighbour's request that comes through others only: the direct link is dead, though not noticed yet.
+    fn notice_indirect(&mut self, from: NodeId, request: &TwopcRequest) {
+        let initiator = request.id.initiator;
+        if from == initiator || request.change != Change::Empty {
+            return;
+        }
+        self.on_conn(initiator, |r, c| {
+            if r.conns[c].connected() && request.nodes_to_reach.has(r.me()) {
+                r.drop_link(c, crate::state::ConnState::NetworkFailure);
+            }
+        });
+    }
+
+    /// This node's own opinion of a change.
+    fn vote_on(&self, request: &TwopcRequest) -> Option<Refusal> {
+        let initiator = request.id.initiator;
+        match request.change {
+            Change::Promote => self.vote_on_promote(initiator),
+            Change::Disconnect { .. } if request.target == Some(self.me()) => {
+                (self.role == Role::Primary && !self.quorum_without(initiator))
+                    .then_some(Refusal::NoQuorum)
+            }
+            _ => None,
+        }
+    }
+
+    fn vote_on_promote(&self, initiator: NodeId) -> Option<Refusal> {
+        if self.role == Role::Primary && !self.quirk("promote-not-refused") {
+            return Some(Refusal::TwoPrimaries);
+        }
+        if self.roles.has_reader() {
+            return Some(Refusal::PrimaryReader);
+        }
+        if self.twopc_greeting() {
+            return Some(Refusal::InTransientState);
+        }
+        // A node without a disk that saw a newer generation does not help old data to a majority.
+        let c = self.conn_of(initiator)?;
+        let stale = (0..self.devices.len()).any(|v| {
+            let diskful = self.conns[c].config.diskful;
+            diskful
+                && self.conns[c].volumes[v].disk >= DiskState::Consistent
+                && self.distrusts(c, v)
+        });
+        stale.then_some(Refusal::NoUpToDateDisk)
+    }
+
+    fn twopc_greeting(&self) -> bool {
+        self.conns.iter().any(|conn| conn.greeting.as_ref().is_some_and(|g| g.sent))
+    }
+
+    fn quorum_without(&self, node: NodeId) -> bool {
+        self.config.quorum == super::config::Quorum::Off || {
+            let here = |conn: &&super::parts::Conn| conn.connected() && conn.node != node;
+            // Leaving gracefully makes the leaver Outdated: it stops counting as unknown.
+            (0..self.devices.len()).all(|v| {
+                self.devices[v].disk == DiskState::UpToDate
+                    || self
+                        .conns
+                        .iter()
+                        .filter(here)
+                        .any(|conn| conn.volumes[v].disk == DiskState::UpToDate)
+            })
+        }
+    }
+
+    pub(super) fn twopc_vote(&mut self, c: usize, id: TwopcId, vote: TwopcVote) {
+        let from = self.conns[c].node;
+        let Some(ongoing) = self.twopc.ongoing.as_mut() else { return };
+        if ongoing.request.id != id || !ongoing.waiting.has(from) {
+            return;
+        }
+        ongoing.waiting.remove(from);
+        match vote {
+            TwopcVote::Yes(reply) => {
+                ongoing.reply.reachable = ongoing.reply.reachable.or(reply.reachable);
+                ongoing.reply.primaries = ongoing.reply.primaries.or(reply.primaries);
+                ongoing.reply.weak = ongoing.reply.weak.or(reply.weak);
+            }
+            TwopcVote::No => ongoing.no = true,
+            TwopcVote::Retry => ongoing.retry = true,
+        }
+        self.progress_votes();
+    }
+
+    /// The handshake part of a connect is done at this node.
+    pub(super) fn twopc_handshake_ready(&mut self, _c: usize) {
+        self.progress_votes();
+    }
+
+    /// Is the handshake that the ongoing connect depends on done here? `Err`: it failed.
+    fn handshake_done(&self) -> Option<Result<(), Refusal>> {
+        let ongoing = self.twopc.ongoing.as_ref()?;
+        let (initiator, target) = (ongoing.request.id.initiator, ongoing.request.target);
+        let other = match ongoing.request.change {
+            Change::Connect if initiator == self.me() => target?,
+            Change::Connect if target == Some(self.me()) => initiator,
+            _ => return Some(Ok(())),
+        };
+        let c = self.conn_of(other)?;
+        let Some(greeting) = &self.conns[c].greeting else {
+            return Some(Err(Refusal::HandshakeRetry));
+        };
+        if !greeting.ready {
+            return None;
+        }
+        match greeting.refused {
+            Some(refusal) => Some(Err(refusal)),
+            None if self.offer_is_stale(c) => Some(Err(Refusal::HandshakeRetry)),
+            None => Some(Ok(())),
+        }
+    }
+
+    fn progress_votes(&mut self) {
+        let Some(ongoing) = &self.twopc.ongoing else { return };
+        let early = ongoing.retry || ongoing.no;
+        if (!ongoing.waiting.is_empty() && !early) || ongoing.vote.is_some() {
+            return;
+        }
+        let mine = ongoing.purpose.is_some();
+        let handshake = match self.handshake_done() {
+            Some(done) => done,
+            None if early => Ok(()),
+            None => return,
+        };
+        if mine { self.verdict_of_votes(handshake) } else { self.answer(handshake) }
+    }
+
+    /// A participant votes.
+    fn answer(&mut self, handshake: Result<(), Refusal>) {
+        let Some(ongoing) = self.twopc.ongoing.as_mut() else { return };
+        let vote = match handshake {
+            _ if ongoing.retry => TwopcVote::Retry,
+            Err(Refusal::HandshakeRetry) => TwopcVote::Retry,
+            Err(_) => TwopcVote::No,
+            Ok(()) if ongoing.no => TwopcVote::No,
+            Ok(()) => TwopcVote::Yes(ongoing.reply),
+        };
+        ongoing.vote = Some(vote);
+        let (id, parents) = (ongoing.request.id, ongoing.parents.clone());
+        for parent in parents {
+            self.on_conn(parent, |r, c| r.send(c, Packet::TwopcVote(id, vote)));
+        }
+    }
+
+    /// The initiator decides.
+    fn verdict_of_votes(&mut self, handshake: Result<(), Refusal>) {
+        let Some(ongoing) = &self.twopc.ongoing else { return };
+        let (change, reply) = (ongoing.request.change, ongoing.reply);
+        let primaries = match change {
+            Change::Promote => reply.primaries.with(self.me()),
+            Change::Demote => reply.primaries.without(self.me()),
+            _ => reply.primaries,
+        };
+        let refused = match handshake {
+            _ if ongoing.retry => Some(Refusal::Concurrent),
+            Err(refusal) => Some(refusal),
+            Ok(()) if ongoing.no => Some(Refusal::FailedByPeer),
+            Ok(()) => match change {
+                Change::Promote => self.promote_refusal(),
+                Change::Connect => None,
+                _ => None,
+            },
+        };
+        let twice = matches!(change, Change::Promote | Change::Connect) && primaries.len() > 1;
+        let twice = twice && !self.quirk("promote-not-refused");
+        match refused.or(twice.then_some(Refusal::TwoPrimaries)) {
+            Some(refusal) => self.abort_mine(refusal),
+            None => self.commit_mine(primaries),
+        }
+    }
+
+    fn commit_mine(&mut self, primaries: NodeMask) {
+        let Some(ongoing) = self.twopc.ongoing.take() else { return };
+        let reply = ongoing.reply;
+        let commit = TwopcCommit {
+            request: ongoing.request,
+            primaries,
+            reachable: reply.reachable,
+            primary_incapable: !primaries.is_empty() && reply.weak.is_empty(),
+        };
+        for node in ongoing.prepared.iter() {
+            self.on_conn(node, |r, c| r.send(c, Packet::TwopcCommit(commit)));
+        }
+        self.committed(&commit);
+        if let Some((purpose, retries)) = ongoing.purpose {
+            self.concluded(purpose, retries, Ok(()));
+        }
+    }
+
+    /// Gives up an own transaction; the wish stays as its refusal says.
+    fn abort_mine(&mut self, refusal: Refusal) {
+        let Some(ongoing) = self.twopc.ongoing.take() else { return };
+        for node in ongoing.prepared.iter() {
+            self.on_conn(node, |r, c| r.send(c, Packet::TwopcAbort(ongoing.request)));
+        }
+        if let Some((purpose, retries)) = ongoing.purpose {
+            self.concluded(purpose, retries, Err(refusal));
+        }
+        self.changed = true;
+    }
+
+    /// Random back-off, longer with each try.
+    fn again(&mut self, purpose: Purpose, retries: u32, at_least_ms: u64) {
+        let window = self.config.twopc_retry_timeout_ms * (self.conns.len() as u64).max(1);
+        let window = window << retries.min(5);
+        let wait = at_least_ms + self.draw() % window.max(1);
+        let not_before = self.now.plus_ms(wait);
+        if !self.twopc.wants.iter().any(|want| want.purpose == purpose) {
+            self.twopc.wants.push(Want { purpose, not_before, retries: retries + 1 });
+        }
+        self.changed = true;
+    }
+
+    fn concluded(&mut self, purpose: Purpose, retries: u32, result: Result<(), Refusal>) {
+        let transient = matches!(
+            result,
+            Err(Refusal::Concurrent | Refusal::Timeout | Refusal::InTransientState)
+        );
+        match (purpose, result) {
+            (Purpose::Connect(node), Ok(())) => self.on_conn(node, |r, c| r.connected(c)),
+            (Purpose::Connect(_), _) if transient => self.again(purpose, retries, 50),
+            (Purpose::Connect(node), Err(refusal)) => self.connect_refused(node, refusal),
+            (Purpose::Confirm, Ok(())) => self.generation_confirmed(),
+            (Purpose::LostPeer, Ok(())) => {}
+            (Purpose::Confirm | Purpose::LostPeer, Err(_)) => self.again(purpose, retries, 0),
+            (Purpose::Promote | Purpose::Demote, Err(_)) if transient => {
+                self.again(purpose, retries, 0);
+            }
+            (Purpose::Promote, result) => self.promote_done(result),
+            (Purpose::Demote, result) => self.demote_done(result),
+            (Purpose::Disconnect(..), Err(_)) if transient => self.again(purpose, retries, 0),
+            (Purpose::Disconnect(node, reply), result) => {
+                self.disconnect_done(node, reply, result);
+            }
+        }
+    }
+
+    /// The handshake ended without a connection.
+    fn connect_refused(&mut self, node: NodeId, refusal: Refusal) {
+        let Some(c) = self.conn_of(node) else { return };
+        self.notice(Notice::Note(format!("connect refused: {refusal:?}")));
+        let retry = self.config.rr_conflict == super::config::RrConflict::RetryConnect;
+        match refusal {
+            Refusal::HandshakeDisconnect => {
+                self.send(c, Packet::Disconnect);
+                self.stand_alone(c);
+            }
+            Refusal::TwoPrimaries | Refusal::FailedByPeer
+                if !retry && !self.config.force_secondary =>
+            {
+                self.send(c, Packet::Disconnect);
+                self.stand_alone(c);
+            }
+            _ => self.retry_link(c),
+        }
+    }
+
+    pub(super) fn twopc_commit(&mut self, c: usize, commit: TwopcCommit) {
+        let from = self.conns[c].node;
+        let known = self.twopc.ongoing.as_ref().is_some_and(|o| {
+            o.request.id == commit.request.id && o.purpose.is_none() && o.parents.contains(&from)
+        });
+        if !known {
+            return;
+        }
+        let Some(ongoing) = self.twopc.ongoing.take() else { return };
+        for node in ongoing.prepared.iter() {
+            self.on_conn(node, |r, c| r.send(c, Packet::TwopcCommit(commit)));
+        }
+        let (change, initiator) = (commit.request.change, commit.request.id.initiator);
+        let me = commit.request.target == Some(self.me());
+        self.committed(&commit);
+        match change {
+            Change::Connect if me => self.on_conn(initiator, |r, c| r.connected(c)),
+            Change::Disconnect { outdate_me, .. } if me => {
+                self.on_conn(initiator, |r, c| r.left_by_peer(c, outdate_me));
+            }
+            Change::Promote => {
+                self.on_conn(initiator, |r, c| r.set_peer_role(c, Role::Primary));
+            }
+            Change::Demote => {
+                self.on_conn(initiator, |r, c| r.set_peer_role(c, Role::Secondary));
+            }
+            _ => {}
+        }
+        self.changed = true;
+    }
+
+    /// What every commit means to every node that takes part.
+    fn committed(&mut self, commit: &TwopcCommit) {
+        let mine = commit.request.id.initiator == self.me();
+        let quorate = self.devices.iter().all(|device| device.quorum)
+            || self.conns.iter().any(|conn| {
+                conn.connected() && conn.volumes.iter().all(|pd| pd.state.is_some_and(|s| s.quorum))
+            });
+        let mut members = commit.reachable;
+        if let (Change::Disconnect { .. }, Some(target)) =
+            (commit.request.change, commit.request.target)
+        {
+            let leaver = commit.request.id.initiator;
+            members = if mine { members.without(target) } else { members.without(leaver) };
+        }
+        if mine || quorate {
+            self.set_members(members.with(self.me()));
+        }
+        let connecting =
+            matches!(commit.request.change, Change::Connect | Change::Disconnect { .. });
+        let direct = |node: NodeId| {
+            node == self.me()
+                || self.conn_of(node).is_some_and(|c| self.conns[c].connected())
+                || (connecting && (mine || commit.request.target == Some(self.me())))
+        };
+        let far = commit.primaries.iter().any(|node| !direct(node));
+        let empty = commit.request.change == Change::Empty;
+        for v in 0..self.devices.len() {
+            let disk = self.devices[v].disk;
+            let good = disk > DiskState::Outdated && disk != DiskState::DUnknown;
+            if far && !commit.primary_incapable && good && self.role != Role::Primary {
+                self.set_disk(v, DiskState::Outdated);
+            } else if empty && mine && disk == DiskState::Consistent && commit.primaries.is_empty()
+            {
+                self.settle_consistent(v);
+            }
+        }
+        if self.role == Role::Primary && empty && !mine {
+            self.outdate_far(commit.request.id.initiator);
+        }
+        self.changed = true;
+    }
+
+    /// No Primary is left anywhere: what is Consistent is UpToDate, once the survivors have compared notes.
+    fn settle_consistent(&mut self, v: usize) {
+        if !self.conns.iter().any(|conn| conn.reconcile) {
+            self.set_disk(v, DiskState::UpToDate);
+        }
+    }
+
+    /// A Primary learns that a node it is not connected to asked who is there: that node outdates itself.
+    fn outdate_far(&mut self, node: NodeId) {
+        let Some(c) = self.conn_of(node) else { return };
+        if self.conns[c].connected() || !self.conns[c].config.diskful {
+            return;
+        }
+        for v in 0..self.devices.len() {
+            if self.conns[c].volumes[v].disk == DiskState::DUnknown {
+                self.set_peer_disk(c, v, DiskState::Outdated);
+            }
+        }
+    }
+
+    pub(super) fn twopc_abort(&mut self, c: usize, request: TwopcRequest) {
+        let from = self.conns[c].node;
+        let known = self.twopc.ongoing.as_ref().is_some_and(|o| {
+            o.request.id == request.id && o.purpose.is_none() && o.parents.contains(&from)
+        });
+        if known {
+            self.drop_transaction();
+        }
+    }
+
+    /// A participant forgets the transaction, and so do those behind it.
+    fn drop_transaction(&mut self) {
+        let Some(ongoing) = self.twopc.ongoing.take() else { return };
+        for node in ongoing.prepared.iter() {
+            self.on_conn(node, |r, c| r.send(c, Packet::TwopcAbort(ongoing.request)));
+        }
+        self.changed = true;
+    }
+
+    /// A connection of an ongoing transaction broke.
+    pub(super) fn twopc_conn_lost(&mut self, c: usize) {
+        let node = self.conns[c].node;
+        self.unwant(Purpose::Connect(node));
+        let forgets = self.quirk("twopc-abort-not-sent");
+        let Some(ongoing) = self.twopc.ongoing.as_mut() else { return };
+        if ongoing.purpose.is_some() {
+            let connect =
+                ongoing.request.change == Change::Connect && ongoing.request.target == Some(node);
+            if ongoing.waiting.has(node) || connect {
+                self.abort_mine(Refusal::Concurrent);
+            }
+            return;
+        }
+        if forgets {
+            return;
+        }
+        ongoing.parents.retain(|parent| *parent != node);
+        if ongoing.parents.is_empty() || ongoing.waiting.has(node) {
+            let (id, parents) = (ongoing.request.id, ongoing.parents.clone());
+            for parent in parents {
+                self.on_conn(parent, |r, c| {
+                    r.send(c, Packet::TwopcVote(id, TwopcVote::Retry));
+                });
+            }
+            self.drop_transaction();
+        }
+    }
+
+    pub(super) fn twopc_alarms(&mut self) {
+        let now = self.now;
+        if self.twopc.ongoing.as_ref().is_some_and(|o| o.deadline <= now) {
+            match self.twopc.ongoing.as_ref().is_some_and(|o| o.purpose.is_some()) {
+                true => self.abort_mine(Refusal::Timeout),
+                false => self.drop_transaction(),
+            }
+        }
+        if self.twopc.wants.iter().any(|want| want.not_before <= now) {
+            self.changed = true;
+        }
+    }
+}
