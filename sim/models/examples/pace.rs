@@ -6,9 +6,10 @@ use models::disk::{Disk, Done, Op, Profile};
 use models::net::*;
 use models::{Luck, SimTime, Span};
 use std::net::{IpAddr, SocketAddr};
+use std::process::ExitCode;
 use std::sync::Arc;
 
-fn main() {
+fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let kind = args.next().unwrap_or_else(|| "tcp".into());
     let count: u64 = args.next().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
@@ -19,10 +20,11 @@ fn main() {
         "replicate" => replicate(count),
         other => {
             eprintln!("unknown kind {other:?}; one of tcp, udp, disk, replicate");
-            std::process::exit(2);
+            return ExitCode::from(2);
         }
     };
     println!("{kind}: {events} events, hash {hash:016x}");
+    ExitCode::SUCCESS
 }
 
 fn address(h: usize) -> SocketAddr {

@@ -98,9 +98,8 @@ impl<P: Clone> Net<P> {
         if self.fabric.fate(src, dst) != Fate::Arrives {
             return;
         }
-        let Some(end) = self.ends.get_mut(client) else {
-            return self.send_reset(t, server);
-        };
+        // If the client has given up, the server's end is forgotten after a while.
+        let Some(end) = self.ends.get_mut(client) else { return };
         if end.phase != Phase::Connecting {
             return;
         }

@@ -271,6 +271,12 @@ impl<P: Clone> Net<P> {
         }
     }
 
+    /// How many TCP ends the model remembers, closed ones that still have something to send
+    /// included: to find leaks.
+    pub fn tcp_ends(&self) -> usize {
+        self.ends.len()
+    }
+
     /// What is known of an end, `None` if it is gone.
     pub fn tcp_info(&self, conn: ConnId) -> Option<ConnInfo> {
         self.ends.get(conn.0).filter(|e| e.held).map(|e| ConnInfo {

@@ -157,6 +157,40 @@ fn a_packet_lost_with_others_behind_it_is_sent_again_soon() {
 }
 
 #[test]
+fn a_retransmission_is_not_helped_by_packets_of_before_the_loss() {
+    let mut lab = Lab::new(2);
+    let (a, _) = lab.pair();
+    let begin = lab.now;
+    let latency = |lab: &mut Lab, l| lab.net.network_mut(lab.switch).latency = l..=l;
+    latency(&mut lab, Span::ms(10));
+    lab.send(a, 1);
+    latency(&mut lab, Span::secs(1));
+    lab.send(a, 2);
+    lab.cut(0, 1);
+    lab.run(Span::ms(20));
+    lab.heal(0, 1);
+    latency(&mut lab, Span::secs(2));
+    lab.run(Span::secs(10));
+    assert_eq!(lab.log[0].at - begin, Span::ms(2200));
+    assert_eq!(lab.items(), [1, 2]);
+}
+
+#[test]
+fn a_closed_socket_hears_a_fin_and_still_sends_what_it_had() {
+    let mut lab = Lab::new(2);
+    let (a, b) = lab.pair();
+    lab.cut(0, 1);
+    lab.send(a, 1);
+    lab.net.tcp_close(lab.now, a);
+    lab.net.tcp_shutdown(lab.now, b);
+    lab.run(Span::secs(1));
+    lab.heal(0, 1);
+    lab.run(Span::secs(200));
+    let data = NetWhat::Data { conn: b, payload: 1, len: 100 };
+    assert_eq!(lab.take(), [data, NetWhat::Eof { conn: b }]);
+}
+
+#[test]
 fn fin_and_reset_do_not_pass_a_cut() {
     let mut lab = Lab::new(2);
     let (a, b) = lab.pair();
@@ -189,6 +223,7 @@ fn a_closed_socket_behind_a_cut_is_given_up() {
     lab.net.tcp_close(lab.now, a);
     lab.run(Span::secs(110));
     assert_eq!((lab.take(), lab.net.next_due()), (vec![], None));
+    assert_eq!(lab.net.tcp_ends(), 1, "the peer knows nothing");
 }
 
 #[test]

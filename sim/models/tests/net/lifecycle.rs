@@ -35,6 +35,19 @@ fn a_rebooted_host_answers_with_a_reset() {
 }
 
 #[test]
+fn a_fin_is_answered_by_a_reset_after_a_reboot_even_if_the_peer_had_closed() {
+    let mut lab = Lab::new(2);
+    let (a, b) = lab.pair();
+    lab.net.tcp_shutdown(lab.now, b);
+    lab.run(Span::ms(1));
+    assert_eq!(lab.take(), [NetWhat::Eof { conn: a }]);
+    lab.net.host_down(lab.now, lab.hosts[1]);
+    lab.net.host_up(lab.now, lab.hosts[1]);
+    lab.net.tcp_shutdown(lab.now, a);
+    assert_eq!(lab.next(), (LATENCY * 2, NetWhat::Reset { conn: a }));
+}
+
+#[test]
 fn calls_of_a_dead_boot_are_ignored() {
     let mut lab = Lab::new(2);
     let (a, b) = lab.pair();
@@ -72,6 +85,7 @@ fn what_left_the_nic_before_power_loss_still_arrives() {
     lab.net.host_down(lab.now, lab.hosts[0]);
     lab.run(Span::secs(10));
     assert_eq!(lab.items(), [0, 1]);
+    assert_eq!(lab.net.tcp_ends(), 1, "the peer knows nothing");
 }
 
 #[test]
@@ -137,6 +151,7 @@ fn a_client_that_gives_up_during_the_handshake_leaves_nothing() {
     lab.net.tcp_close(lab.now, conn);
     lab.run(Span::secs(100));
     assert_eq!((lab.take(), lab.net.next_due()), (vec![], None));
+    assert_eq!(lab.net.tcp_ends(), 0);
 }
 
 #[test]

@@ -27,6 +27,7 @@ struct Storm {
     /// What end 0 sends, what end 1 sends.
     streams: [Stream; 2],
     errors: u32,
+    timeouts: u32,
     power: bool,
 }
 
@@ -41,7 +42,7 @@ impl Storm {
         lab.net.network_mut(lab.switch).latency = Span::us(20)..=Span::ms(3);
         let luck = Luck::root(seed).fork("storm");
         let streams = [Stream::default(), Stream::default()];
-        Storm { lab, luck, ends: [Some(a), Some(b)], streams, errors: 0, power }
+        Storm { lab, luck, ends: [Some(a), Some(b)], streams, errors: 0, timeouts: 0, power }
     }
 
     fn act(&mut self) {
@@ -58,7 +59,9 @@ impl Storm {
             83 if self.luck.chance(50_000) => self.close(side),
             84 if self.power && self.luck.chance(50_000) => self.power_cycle(side),
             _ => {
-                let span = self.luck.exponential(Span::ms(20));
+                let means = [Span::us(200), Span::ms(20), Span::ms(20), Span::secs(2)];
+                let mean = *self.luck.pick(&means).expect("not empty");
+                let span = self.luck.exponential(mean);
                 self.pass(span);
             }
         }
@@ -116,10 +119,10 @@ impl Storm {
                     stream.held.push_back(len);
                 }
                 NetWhat::Eof { conn } => self.streams[1 - side(conn)].eof = true,
-                NetWhat::Reset { conn } | NetWhat::TimedOut { conn } => {
-                    let gone = side(conn);
-                    self.ends[gone] = None;
-                    self.errors += 1;
+                NetWhat::Reset { conn } => self.gone(side(conn)),
+                NetWhat::TimedOut { conn } => {
+                    self.gone(side(conn));
+                    self.timeouts += 1;
                 }
                 NetWhat::Writable { .. } => {}
                 other => panic!("unexpected {other:?}"),
@@ -130,6 +133,11 @@ impl Storm {
             assert_eq!(stream.got[..], stream.sent[..stream.got.len()]);
             assert!(!stream.eof || stream.got.len() == stream.sent.len(), "eof before the data");
         }
+    }
+
+    fn gone(&mut self, side: usize) {
+        self.ends[side] = None;
+        self.errors += 1;
     }
 
     /// Ends every fault and reads everything.
@@ -154,13 +162,17 @@ impl Storm {
                 assert_eq!(stream.got, stream.sent, "without an error everything arrives");
                 assert_eq!(stream.eof, stream.closed);
             }
-        } else {
-            // An error on one side reaches the other once it sends.
-            for side in 0..2 {
-                let Some(conn) = self.ends[side] else { continue };
-                let _ = self.lab.net.tcp_send(self.lab.now, conn, 0, 1);
-            }
         }
+        self.check_nothing_stays();
+    }
+
+    /// Closed on both sides, with the network whole, a connection is soon forgotten.
+    fn check_nothing_stays(&mut self) {
+        for conn in self.ends.into_iter().flatten() {
+            self.lab.net.tcp_close(self.lab.now, conn);
+        }
+        self.lab.run(Span::secs(2000));
+        assert_eq!((self.lab.net.tcp_ends(), self.lab.net.next_due()), (0, None));
     }
 }
 
@@ -188,15 +200,17 @@ proptest! {
 
 #[test]
 fn the_storm_reaches_errors_closes_and_full_streams() {
-    let (mut errors, mut whole, mut closed) = (0, 0, 0);
+    let (mut errors, mut timeouts, mut whole, mut closed) = (0, 0, 0, 0);
     for seed in 0..100 {
         let mut storm = Storm::new(seed, seed % 2 == 0);
         (0..600).for_each(|_| storm.act());
         storm.settle();
         errors += u32::from(storm.errors > 0);
+        timeouts += storm.timeouts;
         whole += u32::from(storm.errors == 0 && storm.streams[0].got.len() > 20);
         closed += u32::from(storm.streams.iter().any(|s| s.eof));
         assert!(storm.lab.now > SimTime::ZERO);
     }
-    assert!(errors > 10 && whole > 10 && closed > 5, "{errors} {whole} {closed}");
+    let all = [errors, timeouts, whole, closed];
+    assert!(all.iter().all(|n| *n > 5), "{all:?}");
 }

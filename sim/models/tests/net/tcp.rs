@@ -59,6 +59,20 @@ fn latency_drawn_per_packet_never_reorders_a_stream() {
 }
 
 #[test]
+fn an_item_never_arrives_before_its_time_because_a_later_one_was_faster() {
+    let mut lab = Lab::new(2);
+    let (a, _) = lab.pair();
+    let begin = lab.now;
+    for latency in [Span::ms(10), Span::us(1)] {
+        lab.net.network_mut(lab.switch).latency = latency..=latency;
+        lab.send(a, latency.0);
+    }
+    lab.run(Span::ms(20));
+    assert!(lab.log.iter().all(|e| e.at - begin == Span::ms(10)));
+    assert_eq!(lab.items(), [10_000_000, 1_000]);
+}
+
+#[test]
 fn bandwidth_is_a_queue_at_the_nic() {
     // 1 Gbit/s: 8 ns a byte, and 66 bytes around each item.
     let mut lab = Lab::with(2, 1, 1_000_000_000);
@@ -145,6 +159,7 @@ fn both_sides_close_and_nobody_is_reset() {
         lab.net.tcp_close(lab.now, y);
         lab.run(Span::secs(200));
         assert_eq!((lab.take(), lab.net.next_due()), (vec![], None));
+        assert_eq!(lab.net.tcp_ends(), 0);
     }
 }
 
