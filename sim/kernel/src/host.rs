@@ -119,9 +119,14 @@ impl Host {
         uuids: &[Vec<Uuid>],
     ) -> Host {
         for (slot, uuids) in slots.iter().zip(uuids) {
-            for (region, uuid) in slot.regions.iter().zip(uuids) {
+            for (v, (region, uuid)) in slot.regions.iter().zip(uuids).enumerate() {
                 let Some(region) = region else { continue };
-                let runs = Resource::create_md(&slot.config, region.len, Some(*uuid));
+                let runs = Resource::create_md(
+                    &slot.config,
+                    VolumeNumber(v as u16),
+                    region.len,
+                    Some(*uuid),
+                );
                 for (start, pages) in runs {
                     for (block, page) in (start..).zip(pages.iter()) {
                         disk.poke(region.start + block, page.clone());

@@ -334,3 +334,176 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use drbd::ids::Dagtag;
+    use models::Luck;
+    use models::net::NetworkSettings;
+    use std::net::IpAddr;
+
+    /// Two hosts with one link between them, and what each side's engine heard.
+    struct Pair {
+        net: Net<Wire>,
+        links: [Link; 2],
+        heard: [Vec<News>; 2],
+        counters: LinkCounters,
+        attempts: [u32; 2],
+        now: SimTime,
+        ips: [IpAddr; 2],
+    }
+
+    fn pair() -> Pair {
+        let mut net = Net::new(Luck::root(1));
+        let network = net.add_network(NetworkSettings::default());
+        let ips = [IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])];
+        let hosts = [net.add_host(), net.add_host()];
+        for (host, ip) in hosts.into_iter().zip(ips) {
+            net.add_nic(host, network, 0, ip);
+            net.host_up(SimTime(0), host);
+            let local = SocketAddr::new(ip, 7000);
+            assert!(net.tcp_listen(host, local, tcp_options(), 9).is_ok());
+        }
+        let link = |own: usize, dials| {
+            let peer = NodeId::new(1 - own as u8).unwrap();
+            Link::new(peer, hosts[own], SocketAddr::new(ips[1 - own], 7000), 1, dials)
+        };
+        let links = [link(0, true), link(1, false)];
+        let (heard, counters) = ([Vec::new(), Vec::new()], LinkCounters::default());
+        Pair { net, links, heard, counters, attempts: [0; 2], now: SimTime(0), ips }
+    }
+
+    impl Pair {
+        fn with(&mut self, side: usize, act: impl FnOnce(&mut Link, &mut Around)) {
+            let (net, counters) = (&mut self.net, &mut self.counters);
+            let attempts = &mut self.attempts[side];
+            act(&mut self.links[side], &mut Around { now: self.now, net, counters, attempts });
+        }
+
+        fn run(&mut self, span: Span) {
+            let end = self.now + span;
+            loop {
+                let links = self.links[0].due().min(self.links[1].due());
+                let due = self.net.next_due().unwrap_or(SimTime::FAR).min(links);
+                if due > end {
+                    self.now = end;
+                    return;
+                }
+                self.now = due.max(self.now);
+                for side in 0..2 {
+                    self.with(side, Link::run_due);
+                }
+                let mut events = Vec::new();
+                self.net.run_due(self.now, &mut events);
+                for event in events {
+                    let side = usize::from(event.host.0);
+                    let mut news = Vec::new();
+                    match event.what {
+                        NetWhat::Incoming { conn, .. } => {
+                            self.with(side, |link, around| link.incoming(around, conn));
+                        }
+                        what => self.with(side, |link, around| link.event(around, what, &mut news)),
+                    }
+                    self.heard[side].append(&mut news);
+                }
+            }
+        }
+
+        fn say(&mut self, side: usize, n: u64) {
+            self.with(side, |link, around| link.send(around, Packet::Dagtag(Dagtag(n))));
+        }
+
+        /// Ups, downs and packets of a side since the last call, as text.
+        fn told(&mut self, side: usize) -> Vec<String> {
+            let text = |news: News| match news {
+                News::Up => "up".to_owned(),
+                News::Down(_) => "down".to_owned(),
+                News::Packet(Packet::Dagtag(n)) => n.0.to_string(),
+                News::Packet(other) => format!("{other:?}"),
+            };
+            self.heard[side].drain(..).map(text).collect()
+        }
+    }
+
+    #[test]
+    fn a_link_comes_up_once_both_sides_want_it() {
+        let mut pair = pair();
+        pair.with(0, Link::want);
+        pair.run(Span::secs(3));
+        assert!(pair.told(0).is_empty() && pair.told(1).is_empty());
+        pair.with(1, Link::want);
+        pair.run(Span::secs(3));
+        assert_eq!((pair.told(0), pair.told(1)), (vec!["up".to_owned()], vec!["up".to_owned()]));
+        (0..3).for_each(|n| pair.say(0, n));
+        pair.say(1, 9);
+        pair.run(Span::secs(1));
+        assert_eq!((pair.told(1).join(" "), pair.told(0).join(" ")), ("0 1 2".into(), "9".into()));
+    }
+
+    #[test]
+    fn packets_of_an_old_link_never_reach_a_new_one() {
+        let mut pair = pair();
+        pair.with(0, Link::want);
+        pair.with(1, Link::want);
+        pair.run(Span::secs(1));
+        pair.told(0);
+        pair.told(1);
+        // The packet is stuck behind a cut; both sides give the link up and make a new one.
+        pair.net.cut(pair.ips[0], pair.ips[1]);
+        pair.say(0, 1);
+        pair.run(Span::ms(500));
+        for side in [0, 1] {
+            pair.with(side, Link::unwant);
+            pair.with(side, Link::want);
+        }
+        pair.net.heal_all();
+        pair.run(Span::secs(8));
+        pair.say(0, 2);
+        pair.run(Span::secs(30));
+        assert_eq!(pair.told(1), ["up", "2"]);
+    }
+
+    #[test]
+    fn a_link_that_one_side_gave_up_is_down_on_the_other_and_comes_back() {
+        let mut pair = pair();
+        pair.with(0, Link::want);
+        pair.with(1, Link::want);
+        pair.run(Span::secs(1));
+        pair.say(1, 5);
+        pair.with(1, Link::unwant);
+        pair.run(Span::secs(2));
+        assert_eq!(pair.told(0), ["up", "5", "down"], "what was sent before arrives");
+        pair.with(1, Link::want);
+        pair.run(Span::secs(5));
+        assert_eq!(pair.told(0), ["up"]);
+        pair.told(1);
+        // The other way round: the dialling side starts again without having noticed anything.
+        pair.with(0, Link::unwant);
+        pair.with(0, Link::want);
+        pair.run(Span::secs(5));
+        assert_eq!((pair.told(0), pair.told(1).len()), (vec!["up".to_owned()], 2));
+    }
+
+    #[test]
+    fn a_rebooted_peer_is_dialled_again() {
+        let mut pair = pair();
+        pair.with(0, Link::want);
+        pair.with(1, Link::want);
+        pair.run(Span::secs(1));
+        pair.net.host_down(pair.now, models::net::HostId(1));
+        pair.run(Span::secs(1));
+        pair.net.host_up(pair.now, models::net::HostId(1));
+        let local = SocketAddr::new(pair.ips[1], 7000);
+        assert!(pair.net.tcp_listen(models::net::HostId(1), local, tcp_options(), 9).is_ok());
+        let there = SocketAddr::new(pair.ips[0], 7000);
+        let peer = NodeId::new(0).unwrap();
+        pair.links[1] = Link::new(peer, models::net::HostId(1), there, 1, false);
+        pair.heard = [Vec::new(), Vec::new()];
+        pair.with(1, Link::want);
+        pair.say(0, 7);
+        pair.run(Span::secs(10));
+        assert_eq!(pair.told(0), ["down", "up"], "a reset answers what the old boot cannot take");
+        assert_eq!(pair.told(1), ["up"]);
+    }
+}

@@ -1,5 +1,6 @@
 //! The simulator: a pool of hosts under faults, its promises, and the runner.
 
+pub mod bench;
 pub mod check;
 pub mod drive;
 pub mod ledger;

@@ -1,0 +1,3 @@
+//! What the simulator measures of itself.
+
+pub mod lifetime;
