@@ -6,10 +6,12 @@
 //! polls. A handle that the world does not know (any more) is not an error of the caller but what a
 //! dead process does while it is dropped; such calls have no effect.
 
+mod panics;
 mod request;
 mod slot;
 
 pub use madsim;
+pub use panics::{PanicPlace, catch_panics, newest_panic};
 pub use request::{Reply, Request};
 pub use slot::{Slot, install, pid_of, prepare, this_process, world};
 

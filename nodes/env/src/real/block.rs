@@ -19,6 +19,7 @@ use std::{
 pub struct BlockDevice {
     file: Arc<File>,
     size: u64,
+    writable: bool,
     discards: Discards,
 }
 
@@ -50,7 +51,7 @@ impl BlockDevice {
         }
         let size = file.seek(SeekFrom::End(0))?;
         let discards = if device { Discards::Device } else { Discards::File };
-        Ok(BlockDevice { file: Arc::new(file), size, discards })
+        Ok(BlockDevice { file: Arc::new(file), size, writable: exclusive, discards })
     }
 
     /// Its size in bytes.
@@ -73,6 +74,7 @@ impl BlockDevice {
     /// Writes at `offset`.
     pub async fn write_at(&self, offset: u64, data: Bytes) -> io::Result<()> {
         check(offset, data.len() as u64, self.size)?;
+        self.check_writable()?;
         let file = self.file.clone();
         blocking(move || file.write_all_at(&data, offset)).await
     }
@@ -87,6 +89,7 @@ impl BlockDevice {
     /// cannot is `Unsupported`.
     pub async fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
         check(offset, len, self.size)?;
+        self.check_writable()?;
         let (file, discards) = (self.file.clone(), self.discards);
         blocking(move || {
             let mode = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
@@ -98,5 +101,10 @@ impl BlockDevice {
             }
         })
         .await
+    }
+
+    /// The kernel would say that the descriptor is bad, which hides whose fault it is.
+    fn check_writable(&self) -> io::Result<()> {
+        if self.writable { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
     }
 }

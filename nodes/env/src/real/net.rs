@@ -94,6 +94,7 @@ impl UdpSocket {
 
     /// Sends one datagram; it may be lost, doubled or overtaken.
     pub async fn send_to(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
+        crate::net::check_datagram(buf)?;
         self.0.send_to(buf, to).await
     }
 

@@ -150,6 +150,7 @@ impl UdpSocket {
 
     /// Sends one datagram; it may be lost, doubled or overtaken.
     pub async fn send_to(&self, buf: &[u8], to: SocketAddr) -> io::Result<usize> {
+        crate::net::check_datagram(buf)?;
         self.socket.world.udp_send(self.socket.handle, to, buf)?;
         Ok(buf.len())
     }

@@ -34,7 +34,7 @@ mod wakers;
 mod watchdogs;
 
 pub use build::{DiskIx, HostIx, HostSetup, Service, simulate};
-pub use panics::{Panic, catch_panics};
+pub use panics::Panic;
 pub use state::{Ended, Payload};
 
 use env::hooks::madsim::{runtime::Handle, time::TimeHandle};

@@ -19,8 +19,6 @@ use std::{
 const BUFFER: usize = 212_992;
 /// What Linux counts for a datagram besides its bytes.
 const OVERHEAD: usize = 768;
-/// No datagram is larger.
-const MAX_LEN: usize = 65_507;
 
 /// A socket.
 pub(super) struct Udp {
@@ -90,10 +88,6 @@ impl<P: Payload> Machines<P> {
         to: SocketAddr,
         data: &[u8],
     ) -> io::Result<()> {
-        if data.len() > MAX_LEN {
-            let text = format!("a datagram of {} bytes, at most {MAX_LEN} fit", data.len());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
         let payload = P::from(Bytes::copy_from_slice(data));
         self.with(|state| {
             if let Some(id) = state.udp(socket).map(|udp| udp.id) {
