@@ -9,6 +9,7 @@ use drbd::core::event::{
     Action, Command, CommandId, Event, Lower, LowerResult, Notice, Refusal, RequestId,
 };
 use drbd::ids::{NodeId, NodeMask, Time, Uuid, VolumeNumber};
+use drbd::packet::Packet;
 use drbd::page::Page;
 use drbd::quirks::Quirks;
 use drbd::state::{ConnState, DiskState};
@@ -85,6 +86,10 @@ pub enum What {
     Refused(&'static str, Refusal),
     /// The resource is up: attached, and connecting.
     BroughtUp,
+    /// A link to a peer came up, or went down (as the engine was told).
+    Link(NodeId, bool),
+    /// A packet went out (`true`) or came in; only while [`Host::trace`] is on.
+    Packet(NodeId, bool, Box<Packet>),
     /// The kernel runs (`slot` says nothing).
     Booted,
     /// The host has shut down and is off (`slot` says nothing).
@@ -104,6 +109,7 @@ pub struct Host {
     counters: LinkCounters,
     attempts: u32,
     stepping: Option<usize>,
+    tracing: bool,
     done: Vec<Done<Page>>,
     actions: Vec<Action>,
     news: Vec<News>,
@@ -146,6 +152,7 @@ impl Host {
             counters: LinkCounters::default(),
             attempts: 0,
             stepping: None,
+            tracing: false,
             done: Vec::new(),
             actions: Vec::new(),
             news: Vec::new(),
@@ -194,6 +201,11 @@ impl Host {
     /// The resource whose engine was being stepped when a panic struck.
     pub fn stepping(&self) -> Option<&str> {
         Some(self.slots.get(self.stepping?)?.fixed.config.name.as_str())
+    }
+
+    /// Tells of every packet from now on.
+    pub fn trace(&mut self) {
+        self.tracing = true;
     }
 
     // ---- life ----
@@ -520,13 +532,27 @@ impl Host {
             }
             return;
         }
-        let Some(link) = slot.links.iter_mut().find(|l| l.peer.index() as u64 == whom) else {
-            return;
-        };
+        // What arrived together with the connection still carries the listener's owner.
+        let link = slot.links.iter_mut().find(|l| match whom {
+            LISTENER => l.is_stranger(&event.what),
+            peer => l.peer.index() as u64 == peer,
+        });
+        let Some(link) = link else { return };
         let peer = link.peer;
         let mut news = std::mem::take(&mut self.news);
         link.event(&mut around, event.what, &mut news);
         for news in news.drain(..) {
+            match &news {
+                News::Packet(packet) if self.tracing => {
+                    let what = What::Packet(peer, false, Box::new(packet.clone()));
+                    out.push(Out { slot: at, what });
+                }
+                News::Packet(_) => {}
+                news => {
+                    let up = matches!(news, News::Up);
+                    out.push(Out { slot: at, what: What::Link(peer, up) });
+                }
+            }
             let event = match news {
                 News::Up => Event::LinkUp(peer),
                 News::Down(fault) => Event::LinkDown(peer, fault),
@@ -575,7 +601,13 @@ impl Host {
     ) {
         let slot = &mut self.slots[at];
         let (peer, then) = match action {
-            Action::Send(peer, packet) => (peer, LinkAction::Send(packet)),
+            Action::Send(peer, packet) => {
+                if self.tracing {
+                    let what = What::Packet(peer, true, Box::new(packet.clone()));
+                    out.push(Out { slot: at, what });
+                }
+                (peer, LinkAction::Send(packet))
+            }
             Action::Link(peer) => (peer, LinkAction::Want),
             Action::Unlink(peer) => (peer, LinkAction::Unwant),
             Action::Lower(volume, tag, lower) => return self.lower(now, at, volume, tag, lower),
@@ -665,7 +697,7 @@ impl Host {
 }
 
 enum LinkAction {
-    Send(drbd::packet::Packet),
+    Send(Packet),
     Want,
     Unwant,
 }

@@ -177,6 +177,15 @@ impl Link {
         }
     }
 
+    /// Is the event about an accepted connection of this link that has not said what it is?
+    pub fn is_stranger(&self, what: &NetWhat<Wire>) -> bool {
+        match what {
+            NetWhat::Data { conn, .. } | NetWhat::Eof { conn } => self.strangers.contains(conn),
+            NetWhat::Reset { conn } | NetWhat::TimedOut { conn } => self.strangers.contains(conn),
+            _ => false,
+        }
+    }
+
     fn place_of(&self, conn: ConnId) -> Option<usize> {
         self.socks.iter().position(|s| s.as_ref().is_some_and(|s| s.conn == conn))
     }

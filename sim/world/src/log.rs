@@ -41,6 +41,30 @@ pub enum What {
         /// Why.
         why: Refusal,
     },
+    /// The two sockets to a peer are up, or no longer.
+    Link {
+        /// Host.
+        host: u16,
+        /// Resource.
+        resource: u16,
+        /// Peer.
+        peer: drbd::ids::NodeId,
+        /// Up?
+        up: bool,
+    },
+    /// A packet; only when everything is kept.
+    Packet {
+        /// Host.
+        host: u16,
+        /// Resource.
+        resource: u16,
+        /// Peer.
+        peer: drbd::ids::NodeId,
+        /// Out, or in?
+        sent: bool,
+        /// The packet.
+        packet: Box<drbd::packet::Packet>,
+    },
     /// Something about a host.
     Host(u16, &'static str),
     /// Something about a VM.
@@ -133,7 +157,7 @@ impl Log {
         if let Some(all) = &mut self.all {
             all.push(entry.clone());
         }
-        if !matches!(entry.what, What::Io { .. }) {
+        if !matches!(entry.what, What::Io { .. } | What::Packet { .. }) {
             if self.ring.len() == RING {
                 self.ring.pop_front();
             }
@@ -167,6 +191,20 @@ impl Entry {
             What::Refused { host, resource, command, why } => {
                 let text = format!("{} {command} refused: {why:?}", names.resource(*resource));
                 (names.host(*host).to_owned(), "drbd", text)
+            }
+            What::Link { host, resource, peer, up } => {
+                let state = if *up { "up" } else { "down" };
+                let (resource, peer) = (names.resource(*resource), names.node(*resource, *peer));
+                (names.host(*host).to_owned(), "net", format!("{resource} link to {peer} {state}"))
+            }
+            What::Packet { host, resource, peer, sent, packet } => {
+                let way = if *sent { "→" } else { "←" };
+                let (resource, peer) = (names.resource(*resource), names.node(*resource, *peer));
+                let mut text = format!("{resource} {way} {peer} {packet:?}");
+                if let Some((end, _)) = text.char_indices().nth(240) {
+                    text.truncate(end);
+                }
+                (names.host(*host).to_owned(), "net", text)
             }
             What::Host(host, text) => (names.host(*host).to_owned(), "host", (*text).to_owned()),
             What::Vm(vm, note) => (names.vm(*vm).to_owned(), "io", vm_said(note, names)),

@@ -290,6 +290,9 @@ impl World {
     /// Power on, resources up, VMs started: the state in which scenarios begin.
     fn begin(&mut self) {
         for host in 0..self.hosts.len() {
+            if self.log.keeps_all() {
+                self.hosts[host].trace();
+            }
             self.hosts[host].start(SimTime(0), &mut self.net, &mut self.outs);
             self.collect(host);
         }

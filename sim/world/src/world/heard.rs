@@ -52,6 +52,16 @@ impl World {
                 self.log.add(self.now, line);
                 self.note(&[6, host as u64, slot as u64, why as i8 as u64]);
             }
+            What::Link(peer, up) => {
+                let (resource, host) = (self.slots[host][slot].0 as u16, host as u16);
+                self.log.add(self.now, Line::Link { host, resource, peer, up });
+                self.note(&[12, host.into(), slot as u64, peer.index() as u64, up.into()]);
+            }
+            What::Packet(peer, sent, packet) => {
+                let (resource, host) = (self.slots[host][slot].0 as u16, host as u16);
+                let line = Line::Packet { host, resource, peer, sent, packet };
+                self.log.add(self.now, line);
+            }
             What::BroughtUp => {
                 let (resource, node) = self.slots[host][slot];
                 let view = &mut self.resources[resource].nodes[node].view;
