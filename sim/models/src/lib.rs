@@ -1,9 +1,11 @@
-//! Pure, deterministic models of what lies below the programs: network, disk, host, clock, watchdog.
+//! Pure, deterministic models of what lies below the programs: network, disk, host, clock,
+//! watchdog.
 //!
-//! A model is a plain value. It knows no clock, no task and no global: the caller tells it the time
-//! (`send(now, ..)`), asks when it wants to be called again (`next_due()`), and then lets it act
-//! (`run_due(now, &mut out)`). All randomness comes from a [`luck::Luck`] handed in at the start, so
-//! that the same seed and the same calls give the same events, bit for bit, on any machine.
+//! A model is a plain value. It knows no clock, no task and no global: the caller tells it the
+//! time (`send(now, ..)`), asks when it wants to be called again (`next_due()`), and then lets it
+//! act (`run_due(now, &mut out)`). All randomness comes from a [`luck::Luck`] handed in at the
+//! start, so that the same seed and the same calls give the same events, bit for bit, on any
+//! machine.
 //!
 //! Rules that hold for all of them:
 //!

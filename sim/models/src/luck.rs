@@ -1,8 +1,8 @@
 //! Randomness: one seed, a tree of named generators.
 //!
-//! A child depends on the seed and on the names that lead to it, never on how much its parent or its
-//! siblings drew. One more draw in one place therefore reshuffles nothing elsewhere, which is what
-//! keeps shrinking and bisecting alive.
+//! A child depends on the seed and on the names that lead to it, never on how much its parent or
+//! its siblings drew. One more draw in one place therefore reshuffles nothing elsewhere, which is
+//! what keeps shrinking and bisecting alive.
 
 use crate::hash::{Hash64, mix};
 use crate::time::{Span, SpanRange};

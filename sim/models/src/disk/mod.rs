@@ -5,12 +5,13 @@
 //! * Requests are served `parallel` at a time, each for a time drawn from the profile, so they may
 //!   complete in another order than they were submitted. A write takes effect, and a read looks,
 //!   when it completes. Reads see the cache.
-//! * A completed write sits in the volatile cache (if there is one). A flush or preflush makes durable
-//!   what completed before its submission; FUA makes this one write durable.
-//! * Power loss: every cached block, and every block of a write in flight, survives or not by its own
-//!   draw; how likely is drawn for each power loss, so that all, none and mixtures occur. A block is
-//!   atomic unless the profile's `tear` says 512-byte sectors. A write with preflush in flight
-//!   survives only where the flush it asked for was done. Requests in flight never complete.
+//! * A completed write sits in the volatile cache (if there is one). A flush or preflush makes
+//!   durable what completed before its submission; FUA makes this one write durable.
+//! * Power loss: every cached block, and every block of a write in flight, survives or not by its
+//!   own draw; how likely is drawn for each power loss, so that all, none and mixtures occur. A
+//!   block is atomic unless the profile's `tear` says 512-byte sectors. A write with preflush in
+//!   flight survives only where the flush it asked for was done. Requests in flight never
+//!   complete.
 //! * Crash of the kernel: the disk keeps power and its cache; of the writes in flight each block is
 //!   applied or not.
 //! * The cache is written back by itself: blocks older than `write_back_after` for certain, and a

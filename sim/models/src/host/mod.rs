@@ -4,8 +4,8 @@
 //!
 //! * Power on, reset and the reboot after a crash take a boot time drawn from the profile; each
 //!   boot has a number, from 1.
-//! * Power loss and reset end everything at once. A kernel crash leaves the host dead until it reboots
-//!   by itself (after a drawn time) or for good, as the profile says.
+//! * Power loss and reset end everything at once. A kernel crash leaves the host dead until it
+//!   reboots by itself (after a drawn time) or for good, as the profile says.
 //! * A frozen host stands still, until a given time or [`Host::thaw`]. Its watchdog does not.
 //! * The watchdog survives a crash and a freeze; when it fires, the host resets.
 //!

@@ -9,24 +9,24 @@
 //! * A NIC sends one packet after the other: `nic_free = max(nic_free, now) + (bytes + 66) * 8 /
 //!   rate`. The latency of the network is drawn for each packet on top.
 //! * UDP is lost, duplicated, reordered. A full queue or a missing receiver is silence.
-//! * TCP: a connect takes one round trip; it hangs towards silence (SYN again after 1, 2, 4 .. s) and
-//!   is refused where a live host does not listen. A stream is a queue of items, each delivered
-//!   whole, in order, exactly once, or not at all. In the good case a send costs one event; the
-//!   acknowledgement is implied. An item that does not get through is sent again after 200 ms, 400 ms
-//!   and so on, and later items queue behind it; a lost packet with three or more behind it is sent
-//!   again after a round trip. When the way back is cut, data arrives but is not
-//!   acknowledged. Data that stays unacknowledged for `user_timeout` ends the connection at the
-//!   sender, silently for the peer.
+//! * TCP: a connect takes one round trip; it hangs towards silence (SYN again after 1, 2, 4 .. s)
+//!   and is refused where a live host does not listen. A stream is a queue of items, each
+//!   delivered whole, in order, exactly once, or not at all. In the good case a send costs one
+//!   event; the acknowledgement is implied. An item that does not get through is sent again after
+//!   200 ms, 400 ms and so on, and later items queue behind it; a lost packet with three or more
+//!   behind it is sent again after a round trip. When the way back is cut, data arrives but is
+//!   not acknowledged. Data that stays unacknowledged for `user_timeout` ends the connection at
+//!   the sender, silently for the peer.
 //! * Half close and full close travel behind the data; a reset does not wait. Neither passes a cut.
 //!   Data that reaches a closed socket, or a host that has rebooted since, is answered by a reset.
 //!   Power loss is silence.
 //! * A frozen host neither receives nor acts; its timers strike when it thaws.
 //!
-//! Known gaps: no ARP (a connect to a dead host of the same segment says `TimedOut`, never "no route
-//! to host"), no ICMP for UDP, no congestion window or slow start, one NIC queue for sending and none
-//! for receiving, no listen backlog limit, no `TIME_WAIT`, no routing between networks. Room in the
-//! window is credited to a sender that is not blocked without delay. Items are not
-//! split, so one larger than the window passes when the window is empty.
+//! Known gaps: no ARP (a connect to a dead host of the same segment says `TimedOut`, never "no
+//! route to host"), no ICMP for UDP, no congestion window or slow start, one NIC queue for
+//! sending and none for receiving, no listen backlog limit, no `TIME_WAIT`, no routing between
+//! networks. Room in the window is credited to a sender that is not blocked without delay. Items
+//! are not split, so one larger than the window passes when the window is empty.
 
 mod end;
 mod fabric;

@@ -28,8 +28,8 @@ pub(super) struct PortTable {
 }
 
 impl PortTable {
-    /// Who gets what is sent to this address and port? A socket bound to the address goes before one
-    /// bound to all.
+    /// Who gets what is sent to this address and port? A socket bound to the address goes before
+    /// one bound to all.
     pub(super) fn find(&self, ip: IpAddr, port: u16) -> Option<Key> {
         let mut any = None;
         for (local, key) in &self.bound {
