@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::report::failure::replay;
-use crate::report::tally::{Tally, is_whole, percentile};
+use crate::report::tally::{Failure, Tally, is_whole, percentile};
 
 /// The document. Hashes are strings, because 64 bits do not survive as a number everywhere.
 pub fn document(tally: &mut Tally, commit: &str, wall: Duration, exit_code: u8) -> Value {
@@ -56,8 +56,6 @@ pub fn document(tally: &mut Tally, commit: &str, wall: Duration, exit_code: u8) 
         "failures": failures,
     })
 }
-
-type Failure = (crate::runner::job::Job, crate::runner::job::Done, crate::runner::job::Failed);
 
 fn failure((job, done, failed): &Failure) -> Value {
     let whole = is_whole(done);

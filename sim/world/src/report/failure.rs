@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::tally::is_whole;
+use super::tally::{Failure, is_whole};
 use super::text;
 use crate::runner::job::{Done, Failed, Job, Line, Source};
 
@@ -30,8 +30,13 @@ pub fn headline(job: &Job, done: &Done, failed: &Failed) -> String {
     format!("FAIL  {name}  seed {}{at}  {label} {}", text::seed(job.seed), failed.promise)
 }
 
-/// The whole block, several lines.
-pub fn block(job: &Job, done: &Done, failed: &Failed, kept: Option<&Kept>, commit: &str) -> String {
+/// The whole block, several lines; `lines` of the story at most.
+pub fn block(
+    (job, done, failed): &Failure,
+    kept: Option<&Kept>,
+    commit: &str,
+    lines: usize,
+) -> String {
     let mut out = headline(job, done, failed) + "\n";
     for line in failed.what.lines() {
         let _ = writeln!(out, "  {line}");
@@ -39,7 +44,7 @@ pub fn block(job: &Job, done: &Done, failed: &Failed, kept: Option<&Kept>, commi
     if is_whole(done) {
         return out;
     }
-    story(&mut out, done, failed);
+    story(&mut out, done, failed, lines);
     if let Some(backtrace) = &failed.backtrace {
         let _ = writeln!(out, "\n  backtrace, the frames of this repository:");
         out.push_str(&frames(backtrace));
@@ -60,7 +65,8 @@ pub fn block(job: &Job, done: &Done, failed: &Failed, kept: Option<&Kept>, commi
     out
 }
 
-fn story(out: &mut String, done: &Done, failed: &Failed) {
+/// The deciding line and the last ones before the end.
+fn story(out: &mut String, done: &Done, failed: &Failed, lines: usize) {
     if failed.story.is_empty() {
         return;
     }
@@ -68,19 +74,25 @@ fn story(out: &mut String, done: &Done, failed: &Failed) {
         failed.story.iter().map(|line| part(line).chars().count()).max().unwrap_or(0)
     };
     let (who, part) = (wide(|line| &line.who), wide(|line| &line.part));
+    let tail = failed.story.len().saturating_sub(lines);
+    let early = failed.decision.filter(|decision| *decision < tail);
+    let mut shown = 0;
     out.push('\n');
     for (i, line) in failed.story.iter().enumerate() {
+        if i < tail && early != Some(i) {
+            continue;
+        }
+        shown += 1;
         let mark = if failed.decision == Some(i) { "      ◀ the decision" } else { "" };
         let at = text::at(line.at);
-        let _ = writeln!(
-            out,
-            "  t={at:>9}  {:<who$}  {:<part$}  {}{mark}",
-            line.who, line.part, line.text
-        );
+        let (who_is, part_is, said) = (&line.who, &line.part, &line.text);
+        let _ = writeln!(out, "  t={at:>9}  {who_is:<who$}  {part_is:<part$}  {said}{mark}");
+        if early == Some(i) {
+            let _ = writeln!(out, "  …");
+        }
     }
-    let lines = failed.story.len();
     let events = text::count(u128::from(done.events));
-    let _ = writeln!(out, "  ({lines} of {events} events)");
+    let _ = writeln!(out, "  ({shown} of {events} events)");
 }
 
 /// Frames of our own code with their places; the rest of a backtrace is the runtime's.
@@ -170,7 +182,10 @@ FAIL  flapping-link  seed 42  t=143.882s  SAFETY one-primary
   replay   cargo xtask sim flapping-link --seed 42 --quirk no-bump      (at 4f2c1d9)
   see      runs/x/: events.log
 ";
-        assert_eq!(block(&job, &done, &failed, Some(&kept), "4f2c1d9"), expected);
+        let failure = (job, done, failed);
+        assert_eq!(block(&failure, Some(&kept), "4f2c1d9", 16), expected);
+        let short = block(&failure, None, "4f2c1d9", 0);
+        assert!(short.contains("◀ the decision\n  …\n  (1 of 21 904 events)"), "{short}");
     }
 
     #[test]

@@ -13,7 +13,9 @@ use failure::Kept;
 use tally::{Tally, percentile};
 
 /// Failing runs that are shown in full; the others have a line each.
-pub const SHOWN: usize = 5;
+pub const SHOWN: usize = 3;
+/// Lines of what led to a failure that are shown; the kept report has all.
+const STORY: usize = 16;
 
 /// What the report says beside the sums.
 pub struct Frame<'a> {
@@ -35,15 +37,20 @@ pub struct Frame<'a> {
 pub fn render(tally: &mut Tally, frame: &Frame) -> String {
     let mut out = String::new();
     passed(&mut out, tally, frame);
-    for (i, (job, done, failed)) in tally.failures.iter().enumerate() {
-        if i < SHOWN || tally::is_whole(done) {
-            let kept = frame.kept.get(&job.index).filter(|_| !tally::is_whole(done));
-            let _ = writeln!(out, "{}", failure::block(job, done, failed, kept, frame.commit));
+    let shown = tally.failures.iter().position(|(_, done, _)| tally::is_whole(done));
+    let shown = shown.unwrap_or(tally.failures.len()).min(SHOWN);
+    for (i, failure) in tally.failures.iter().enumerate() {
+        let (job, done, failed) = failure;
+        if i < shown {
+            let kept = frame.kept.get(&job.index);
+            let _ = writeln!(out, "{}", failure::block(failure, kept, frame.commit, STORY));
+        } else if tally::is_whole(done) {
+            let _ = write!(out, "{}", failure::block(failure, None, frame.commit, STORY));
         } else {
             let _ = writeln!(out, "{}", failure::headline(job, done, failed));
         }
     }
-    if tally.failures.is_empty() {
+    if tally.failures.is_empty() || tally.failures.len() > shown {
         out.push('\n');
     }
     sums(&mut out, tally, frame);

@@ -9,6 +9,9 @@ const ENOUGH: u64 = 20;
 /// Excused liveness above this share of plans fails the invocation, in percent.
 const EXCUSED_MAX: u64 = 15;
 
+/// A failing run: what was to be run, what came of it, why it failed.
+pub type Failure = (Job, Done, Failed);
+
 /// Sums, in the order of the runs.
 #[derive(Default)]
 pub struct Tally {
@@ -47,7 +50,7 @@ pub struct Tally {
     /// Kind: how many.
     pub faults: BTreeMap<String, u64>,
     /// The failing runs.
-    pub failures: Vec<(Job, Done, Failed)>,
+    pub failures: Vec<Failure>,
     /// Promises that scenarios asked for by name list.
     listed: BTreeSet<String>,
 }

@@ -27,7 +27,8 @@ pub fn keep(
 ) -> BTreeMap<u64, Kept> {
     let mut kept = BTreeMap::new();
     let runs = tally.failures.iter().filter(|(_, done, _)| !is_whole(done)).take(SHOWN);
-    for (job, done, failed) in runs {
+    for failing in runs {
+        let (job, done, failed) = failing;
         if failed.promise == "plan" {
             // There is no plan to keep.
             continue;
@@ -38,7 +39,7 @@ pub fn keep(
             _ => again(pool, job, done, &folder),
         };
         let mut it = Kept { folder: folder.display().to_string(), files: Vec::new(), note };
-        let report = failure::block(job, done, failed, None, commit);
+        let report = failure::block(failing, None, commit, usize::MAX);
         let backtrace = failed.backtrace.as_deref().unwrap_or_default();
         if let Err(error) = std::fs::write(folder.join(REPORT_FILE), report + backtrace) {
             progress.say(&format!("{}: {error}", folder.display()));

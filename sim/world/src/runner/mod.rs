@@ -7,6 +7,8 @@ mod pool;
 mod queue;
 pub mod worker;
 
+pub use worker::peak_kib;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -219,7 +219,7 @@ fn thread_cpu_ns() -> u64 {
 }
 
 /// Largest resident memory of this process so far.
-fn peak_kib() -> u64 {
+pub fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     peak.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
