@@ -1,9 +1,10 @@
 //! `no-forbidden-state`: what must never be seen, whoever does not ask.
 //!
 //! * A connection in ProtocolError: one engine said what another engine of the same build does not understand.
-//! * A connection StandAlone that nobody asked for, in a resource with quorum: it means split brain or unrelated data,
-//!   which quorum exists to prevent. Exempt are hosts that are shutting down, and resources one of whose disks the
-//!   plan broke (a copy that lost what it had said it holds may well look unrelated).
+//! * A connection StandAlone that nobody asked for, in a resource with quorum and `rr-conflict retry-connect`: it
+//!   means split brain or unrelated data, which quorum exists to prevent. (With `rr-conflict disconnect` it may also
+//!   mean that a Primary which lost quorum met its successor.) Exempt are hosts that are shutting down, and
+//!   resources one of whose disks the plan broke (a copy that lost what it had said it holds may look unrelated).
 //! * A disk Failed on a host whose disk the plan did not break.
 
 use drbd::core::event::Notice;
@@ -15,8 +16,8 @@ pub const NAME: &str = "no-forbidden-state";
 /// What excuses a notice.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Context {
-    /// The resource has quorum.
-    pub quorum: bool,
+    /// The resource has quorum, and retries a connection that a conflict of roles ended.
+    pub never_alone: bool,
     /// The host is shutting down.
     pub leaving: bool,
     /// The plan broke this host's disk for this resource, now or before.
@@ -30,7 +31,7 @@ pub fn check(notice: &Notice, context: Context) -> Result<(), &'static str> {
     match notice {
         Notice::Connection(_, ConnState::ProtocolError) => Err("connection:ProtocolError"),
         Notice::Connection(_, ConnState::StandAlone)
-            if context.quorum && !context.leaving && !context.broken_anywhere =>
+            if context.never_alone && !context.leaving && !context.broken_anywhere =>
         {
             Err("connection:StandAlone that nobody asked for, with quorum")
         }
@@ -49,7 +50,7 @@ mod tests {
     #[test]
     fn each_forbidden_state_is_caught_and_excused_where_it_may_be() {
         let peer = NodeId::new(1).unwrap();
-        let quorum = Context { quorum: true, ..Context::default() };
+        let quorum = Context { never_alone: true, ..Context::default() };
         let alone = Notice::Connection(peer, ConnState::StandAlone);
         assert!(check(&alone, quorum).is_err());
         assert!(check(&alone, Context::default()).is_ok());

@@ -38,7 +38,7 @@ pub fn draw(luck: &Luck, scenario: &mut Scenario) {
     }
     for kind in chosen {
         let mut luck = luck.fork("kind").fork(kind);
-        let mean = Span::secs([8, 15, 30, 60][luck.below(4) as usize]);
+        let mean = Span::secs([10, 20, 40, 80][luck.below(4) as usize]);
         let mut at = 3 * SECOND + luck.exponential(mean).0;
         while at < end {
             plan.strike(kind, at, &mut luck);
@@ -145,7 +145,9 @@ impl Plan<'_> {
     fn host_fault(&mut self, kind: &str, at: u64, luck: &mut Luck) {
         let (host, to) = (self.victim(luck), at + lasts(luck));
         let Some(host) = host else { return };
-        if !self.may_fall(&host, at, to) {
+        // A host that is down already is struck again now and then, not as a rule.
+        let down = self.outages.iter().any(|(h, from, to)| *h == host && *from <= at && at <= *to);
+        if !self.may_fall(&host, at, to) || down && luck.below(5) > 0 {
             return;
         }
         let both = |host: &str| (host.to_owned(), host.to_owned());
@@ -161,8 +163,6 @@ impl Plan<'_> {
             ),
         };
         self.add(at, strike);
-        // A clean shutdown takes a while; a boot before it ends would do nothing.
-        let to = if kind == "shutdown" { to.max(at + 65 * SECOND) } else { to };
         let to = if kind == "crash" { at + 15 * SECOND } else { to };
         if let Some(repair) = repair {
             self.add(to, repair);

@@ -84,6 +84,11 @@ fn options(luck: &mut Luck) -> BTreeMap<String, String> {
     set("quorum", quorum.to_owned());
     set("on-no-quorum", one(luck, &["io-error", "suspend-io"]).to_owned());
     set("on-no-data-accessible", one(luck, &["io-error", "suspend-io"]).to_owned());
+    // What a satellite sets beside quorum; DRBD's own defaults are `disconnect` twice.
+    if luck.below(4) > 0 {
+        set("rr-conflict", "retry-connect".to_owned());
+        set("on-suspended-primary-outdated", "force-secondary".to_owned());
+    }
     if luck.coin() {
         set("ping-int", luck.range(1..=4).to_string());
     }

@@ -8,7 +8,7 @@ use crate::check::quorum_is_exclusive::Exclusive;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::outcome::RunOptions;
-use drbd::core::config::{Config, PeerConfig, Quorum, VolumeConfig};
+use drbd::core::config::{Config, PeerConfig, Quorum, RrConflict, VolumeConfig};
 use drbd::ids::{Uuid, VolumeNumber};
 use kernel::{Host, HostConfig, Region, SlotConfig, SlotPeer, Wire};
 use models::disk::{Disk, Profile};
@@ -110,6 +110,7 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         volumes,
         blocks: said.size / drbd::ids::Blocks::BYTES,
         quorum: config.quorum != Quorum::Off,
+        retries: config.rr_conflict == RrConflict::RetryConnect,
         nodes: members.iter().map(node).collect(),
         ledgers: Vec::new(),
         exclusive: Exclusive::new(count, notice),
@@ -248,6 +249,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         vms,
         ghosts: Vec::new(),
         homes: scenario.vm.iter().map(|vm| index_of(scenario, &vm.on)).collect(),
+        boot_wanted: vec![false; count],
         plan,
         plan_at: 0,
         timers: Vec::new(),

@@ -10,6 +10,7 @@ use drbd::ids::NodeId;
 use drbd::page::Page;
 use drbd::state::{ConnState, DiskState, Role};
 use kernel::{Out, Power, What};
+use models::SimTime;
 
 /// Numbers for the running hash.
 fn digest(notice: &Notice) -> [u64; 3] {
@@ -79,6 +80,9 @@ impl World {
                 self.log.add(self.now, Line::Host(host as u16, "is off"));
                 self.note(&[9, host as u64]);
                 self.host_is_gone(host, true);
+                if std::mem::take(&mut self.boot_wanted[host]) {
+                    self.hosts[host].boot(SimTime(self.now));
+                }
             }
         }
     }
@@ -113,8 +117,8 @@ impl World {
         self.tally.add(Promise::NoForbiddenState, 1);
         let resource = &self.resources[at];
         let context = no_forbidden_state::Context {
-            quorum: resource.quorum,
-            leaving: matches!(self.hosts[host].power(), Power::ShuttingDown(_)),
+            never_alone: resource.quorum && resource.retries,
+            leaving: self.hosts[host].power() != Power::Up,
             broken_here: resource.nodes[node].was_broken,
             broken_anywhere: resource.nodes.iter().any(|n| n.was_broken),
         };

@@ -78,6 +78,8 @@ pub struct World {
     ghosts: Vec<Ghost>,
     /// Where each VM starts.
     homes: Vec<usize>,
+    /// By host: power on again once it has shut down.
+    boot_wanted: Vec<bool>,
     plan: Vec<Step>,
     plan_at: usize,
     timers: Vec<(u64, Deed)>,

@@ -7,6 +7,7 @@ use super::{Deed, World};
 use crate::ledger::Ledger;
 use crate::log::What;
 use drbd::ids::Blocks;
+use kernel::Power;
 use models::{SimTime, Span};
 use scenarios::{Do, Step};
 
@@ -14,6 +15,8 @@ use scenarios::{Do, Step};
 const SHUT_DOWN_LIMIT: Span = Span::secs(60);
 /// After a repair, administrators' scripts look at the resources.
 const ADJUST_AFTER: u64 = 1_000_000_000;
+/// And after everything was healed they go on looking.
+const ADJUST_EVERY: u64 = 10_000_000_000;
 /// A number that no application ever writes.
 const ROT: u64 = u64::MAX >> 24;
 
@@ -110,6 +113,9 @@ impl World {
             Deed::Boot(host) => self.boot(host),
             Deed::StartVms(host) => self.start_dead_vms(host),
             Deed::Adjust => {
+                if self.healed.is_some_and(|healed| self.now >= healed) {
+                    self.later(ADJUST_EVERY, Deed::Adjust);
+                }
                 for host in 0..self.hosts.len() {
                     for slot in 0..self.slots[host].len() {
                         let now = SimTime(self.now);
@@ -130,12 +136,14 @@ impl World {
     // ---- hosts ----
 
     fn power_off(&mut self, host: usize) {
+        self.boot_wanted[host] = false;
         self.host_is_gone(host, true);
         self.hosts[host].power_off(SimTime(self.now), &mut self.net);
         self.timers.retain(|(_, d)| *d != Deed::Boot(host));
     }
 
     fn boot(&mut self, host: usize) {
+        self.boot_wanted[host] = matches!(self.hosts[host].power(), Power::ShuttingDown(_));
         self.hosts[host].boot(SimTime(self.now));
     }
 

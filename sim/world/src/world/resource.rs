@@ -63,6 +63,8 @@ pub struct Resource {
     pub blocks: u64,
     /// Quorum is asked for.
     pub quorum: bool,
+    /// `rr-conflict retry-connect`.
+    pub retries: bool,
     /// By node id.
     pub nodes: Vec<Node>,
     /// By volume.

@@ -212,20 +212,15 @@ impl World {
         (!resource.quorum && split && self.plan_separates()).then_some("split-brain-by-plan")
     }
 
-    /// Does the plan separate hosts at all?
+    /// May the plan have let two hosts write without each other: did VMs move, or was a host struck that runs one?
     fn plan_separates(&self) -> bool {
         use scenarios::Do;
-        self.plan.iter().any(|step| {
-            matches!(
-                step.action,
-                Do::Cut { .. }
-                    | Do::Isolate { .. }
-                    | Do::SwitchOff { .. }
-                    | Do::PowerOff { .. }
-                    | Do::Crash { .. }
-                    | Do::Shutdown { .. }
-                    | Do::Freeze { .. }
-            )
+        let runs_vm = |host: &str| self.homes.iter().any(|home| self.hosts[*home].name() == host);
+        self.plan.iter().any(|step| match &step.action {
+            Do::MoveVm { .. } | Do::Cut { .. } | Do::SwitchOff { .. } => true,
+            Do::Isolate { host, .. } | Do::PowerOff { host } | Do::Crash { host } => runs_vm(host),
+            Do::Shutdown { host } | Do::Freeze { host } => runs_vm(host),
+            _ => false,
         })
     }
 
