@@ -58,6 +58,7 @@ impl Device {
             attach_reply: None,
             in_flight: 0,
             attach_disk: DiskState::Diskless,
+            ask_at: None,
         }
     }
 }

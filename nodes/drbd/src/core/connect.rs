@@ -16,8 +16,7 @@ impl Resource {
     pub(super) fn uuids_for(&self, c: usize, v: usize) -> Uuids {
         let (device, conn) = (&self.devices[v], &self.conns[c]);
         let mut flags = 0;
-        let stable = self.role == Role::Primary
-            || !self.conns.iter().any(|p| p.connected() && p.role == Role::Primary);
+        let stable = self.is_stable(v);
         let inconsistent = !device.md.flags.has(MdFlags::CONSISTENT);
         let set = [
             (device.crashed_primary, UuidFlags::CRASHED_PRIMARY),
@@ -34,6 +33,21 @@ impl Resource {
             node_mask: NodeMask::NONE,
             bitmap: self.slots_listed(v),
             history: device.md.history.iter().copied().filter(|h| !h.is_none()).collect(),
+        }
+    }
+
+    /// Primary, or without a neighbour that is Primary and has a disk of its own: an authoritative source.
+    pub(super) fn is_stable(&self, v: usize) -> bool {
+        self.role == Role::Primary || !self.conns.iter().any(|conn| conn.is_primary_with_disk(v))
+    }
+
+    /// Tells connected peers the UUIDs of a volume: who is in sync with whom changed.
+    pub(super) fn tell_uuids(&mut self, v: usize, except: Option<usize>) {
+        for c in 0..self.conns.len() {
+            if self.conns[c].connected() && Some(c) != except && self.devices[v].has_disk() {
+                let uuids = Arc::new(self.uuids_for(c, v));
+                self.send(c, Packet::Uuids(VolumeNumber(v as u16), uuids));
+            }
         }
     }
 
@@ -104,9 +118,6 @@ impl Resource {
         } else {
             self.clean_slots(c, v, &uuids);
             self.outdated_by(c, v, &uuids);
-            if flags.has(UuidFlags::STABLE) {
-                self.got_stable(c, v);
-            }
         }
         self.changed = true;
     }
@@ -198,18 +209,7 @@ impl Resource {
             DiskState::Negotiating => return,
             disk => disk,
         };
-        let old = self.conns[c].volumes[v].disk;
         self.set_peer_disk(c, v, disk);
-        // A stable peer is up to date and nothing is between it and this disk.
-        let mine = self.devices[v].disk;
-        let lifts = matches!(mine, DiskState::Consistent | DiskState::Outdated)
-            && disk == DiskState::UpToDate
-            && old != disk
-            && self.conns[c].volumes[v].repl == ReplState::Established
-            && self.same_generation(c, v);
-        if lifts && mine == DiskState::Outdated && self.devices[v].weight(self.conns[c].node) == 0 {
-            self.set_disk(v, DiskState::UpToDate);
-        }
     }
 
     fn same_generation(&self, c: usize, v: usize) -> bool {

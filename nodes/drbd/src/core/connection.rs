@@ -137,6 +137,14 @@ impl Resource {
         self.set_cstate(c, ConnState::StandAlone);
     }
 
+    /// A socket broke. When the peer is about to leave on purpose, that is what was expected.
+    pub(super) fn link_down(&mut self, c: usize) {
+        match self.expected_disconnect(c) {
+            Some(outdated) => self.left_by_peer(c, outdated),
+            None => self.lost(c, ConnState::NetworkFailure),
+        }
+    }
+
     /// The link is gone: everything that went over it is settled without the peer.
     pub(super) fn lost(&mut self, c: usize, why: ConnState) {
         let was_connected = self.conns[c].connected();

@@ -208,24 +208,10 @@ impl Resource {
         if self.devices[v].disk == DiskState::UpToDate {
             return NodeId::all().any(|node| self.falls_behind(v, node, weak));
         }
-        // Without an UpToDate disk: does a connected UpToDate peer believe that an absent copy is as good as it is?
-        let copies = self.conns.iter().filter(|conn| conn.config.diskful).map(|conn| conn.node);
-        let own = self.config.volumes[v].diskful.then_some(self.me());
-        let behind: Vec<NodeId> = copies.chain(own).filter(|node| weak.has(*node)).collect();
-        self.conns.iter().any(|conn| {
-            let pd = &conn.volumes[v];
-            let good = conn.connected() && pd.disk == DiskState::UpToDate;
-            let slot = |node: &NodeId| {
-                let uuids = pd.uuids.as_ref()?;
-                let entry = uuids.bitmap.iter().find(|(n, _)| n == node)?;
-                Some((entry.1, uuids.current))
-            };
-            let trusts = |node: &NodeId| {
-                *node != conn.node
-                    && slot(node).is_none_or(|(uuid, current)| uuid.is_none() || uuid.same(current))
-            };
-            good && behind.iter().any(trusts)
-        })
+        // Without an UpToDate disk the slots are the peers', and what is known of them may be old: any absent copy
+        // counts. A generation too many is harmless, the peers keep the slots that are set.
+        let mut copies = self.conns.iter().filter(|conn| conn.config.diskful).map(|conn| conn.node);
+        copies.any(|node| weak.has(node)) || self.config.volumes[v].diskful
     }
 
     /// Makes `uuid` current: the old one becomes the bitmap UUID of the nodes that fall behind.
@@ -265,14 +251,7 @@ impl Resource {
         let sender = self.conns[c].node;
         self.rotate(v, uuid, weak, Some(sender));
         self.devices[v].exposed = uuid;
-        for other in 0..self.conns.len() {
-            if other != c && self.conns[other].connected() {
-                let uuids = self.uuids_for(other, v);
-                self.send(other, Packet::Uuids(VolumeNumber(v as u16), Arc::new(uuids)));
-            }
-        }
-        // A diskless sender wants to know what became of its word.
-        let uuids = self.uuids_for(c, v);
-        self.send(c, Packet::Uuids(VolumeNumber(v as u16), Arc::new(uuids)));
+        // The sender, too: a diskless one wants to know what became of its word.
+        self.tell_uuids(v, None);
     }
 }

@@ -183,7 +183,7 @@ impl Resource {
             Event::LowerDone(tag, result) => self.lower_done(tag, result),
             Event::LinkUp(node) => self.on_conn(node, |r, c| r.link_up(c)),
             Event::LinkDown(node, _) => {
-                self.on_conn(node, |r, c| r.lost(c, ConnState::NetworkFailure));
+                self.on_conn(node, |r, c| r.link_down(c));
             }
             Event::Packet(node, packet) => self.on_conn(node, |r, c| r.packet(c, packet)),
             Event::Wake => {

@@ -104,6 +104,8 @@ pub(super) struct Device {
     pub in_flight: usize,
     /// Disk state that the metadata told at attach, for as long as peers are asked.
     pub attach_disk: DiskState,
+    /// A disk that is behind does not ask for a resync before.
+    pub ask_at: Option<Time>,
 }
 
 impl Device {
@@ -215,6 +217,12 @@ pub(super) struct Conn {
 }
 
 impl Conn {
+    /// Connected, Primary, and with good data of its own.
+    pub fn is_primary_with_disk(&self, v: usize) -> bool {
+        let disk = self.volumes[v].disk;
+        let good = disk >= DiskState::Consistent;
+        self.connected() && self.role == Role::Primary && good
+    }
     pub fn connected(&self) -> bool {
         self.cstate == ConnState::Connected
     }

@@ -131,6 +131,7 @@ impl Resource {
     pub(super) fn progress_resyncs(&mut self) {
         self.tell_stable();
         for v in 0..self.devices.len() {
+            self.try_to_get_resynced(v);
             let active = (0..self.conns.len())
                 .find(|c| self.conns[*c].volumes[v].repl == ReplState::SyncTarget);
             let paused = (0..self.conns.len())
@@ -499,6 +500,7 @@ impl Resource {
             self.devices[v].md.push_history(slot);
         }
         self.touch_md(v);
+        self.tell_uuids(v, Some(c));
         if self.devices[v].weight(node) > 0 && !self.bits_are_in_flight(c, v) {
             self.renegotiate(c, v);
         }
@@ -539,8 +541,9 @@ impl Resource {
     fn source_is_stable(&self, c: usize, v: usize) -> bool {
         let flag = self.conns[c].volumes[v].uuids.as_ref();
         let flag = flag.is_some_and(|uuids| uuids.flags.has(UuidFlags::STABLE));
-        let primary = self.conns.iter().any(|conn| conn.connected() && conn.role == Role::Primary);
-        self.conns[c].role == Role::Primary || self.role == Role::Primary || (flag && !primary)
+        self.conns[c].role == Role::Primary
+            || self.role == Role::Primary
+            || (flag && self.is_stable(v))
     }
 
     /// Every bit is clear: the target takes the source's generation, if the source speaks for everybody.
@@ -619,18 +622,14 @@ impl Resource {
                 self.abort_resync(other, v);
                 self.set_repl(other, v, ReplState::Established);
             }
-            if self.conns[other].connected() {
-                let uuids = Arc::new(self.uuids_for(other, v));
-                self.send(other, Packet::Uuids(VolumeNumber(v as u16), uuids));
-            }
         }
+        self.tell_uuids(v, None);
         self.changed = true;
     }
 
     /// Peers that wait for an authoritative source hear when this node becomes one.
     fn tell_stable(&mut self) {
-        let stable = self.role == Role::Primary
-            || !self.conns.iter().any(|p| p.connected() && p.role == Role::Primary);
+        let stable = (0..self.devices.len()).all(|v| self.is_stable(v));
         if std::mem::replace(&mut self.roles.was_stable, stable) || !stable {
             return;
         }
@@ -647,13 +646,35 @@ impl Resource {
         }
     }
 
-    /// A peer became an authoritative source: what an unstable resync left open is settled now.
-    pub(super) fn got_stable(&mut self, c: usize, v: usize) {
-        let pd = &self.conns[c].volumes[v];
-        let wants = pd.repl == ReplState::Established
-            && pd.disk == DiskState::UpToDate
-            && matches!(self.devices[v].disk, DiskState::Inconsistent | DiskState::Outdated);
-        if wants {
+    /// The connected peer that an idle disk, which is behind, could be resynced from.
+    fn possible_source(&self, v: usize) -> Option<usize> {
+        let disk = self.devices[v].disk;
+        let behind = disk >= DiskState::Inconsistent && disk < DiskState::UpToDate;
+        let behind = behind && disk != DiskState::DUnknown;
+        let busy = self
+            .conns
+            .iter()
+            .any(|conn| conn.volumes[v].repl.is_sync_target() || conn.volumes[v].offered.is_some());
+        if !behind || busy {
+            return None;
+        }
+        (0..self.conns.len()).find(|c| {
+            let pd = &self.conns[*c].volumes[v];
+            let good = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
+            good && self.source_is_stable(*c, v)
+        })
+    }
+
+    /// When a disk that is behind asks again for a resync.
+    pub(super) fn ask_alarm(&self, v: usize) -> Option<Time> {
+        self.devices[v].ask_at.filter(|_| self.possible_source(v).is_some())
+    }
+
+    /// A disk that is behind asks an authoritative peer to compare, once a second (drbd_try_to_get_resynced).
+    fn try_to_get_resynced(&mut self, v: usize) {
+        let Some(c) = self.possible_source(v) else { return };
+        if self.devices[v].ask_at.is_none_or(|at| at <= self.now) {
+            self.devices[v].ask_at = Some(self.now.plus_ms(1_000));
             self.renegotiate(c, v);
         }
     }

@@ -255,6 +255,7 @@ impl Resource {
             .chain(self.twopc.alarm())
             .chain(self.roles.alarm())
             .chain(self.peer_ack.deadline)
+            .chain((0..self.devices.len()).filter_map(|v| self.ask_alarm(v)))
             .min()
     }
 
@@ -269,6 +270,9 @@ impl Resource {
             }
         }
         self.twopc_alarms();
+        let now = self.now;
+        self.changed |=
+            (0..self.devices.len()).any(|v| self.ask_alarm(v).is_some_and(|at| at <= now));
         self.role_alarms();
         if self.peer_ack.deadline.is_some_and(|at| at <= self.now) {
             self.send_peer_ack();

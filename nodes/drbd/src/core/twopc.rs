@@ -201,7 +201,8 @@ impl Resource {
             }
             _ => {}
         }
-        let primary = self.role == Role::Primary;
+        let promotes = mine && request.change == Change::Promote;
+        let primary = self.role == Role::Primary || promotes;
         let has_data = (0..self.devices.len()).all(|v| self.data_accessible(v));
         TwopcReply {
             reachable,
@@ -628,6 +629,20 @@ impl Resource {
         });
         if known {
             self.drop_transaction();
+        }
+    }
+
+    /// Did this node agree that the peer leaves? (Whether the peer outdates itself.)
+    pub(super) fn expected_disconnect(&self, c: usize) -> Option<bool> {
+        let ongoing = self.twopc.ongoing.as_ref()?;
+        let leaver = ongoing.request.id.initiator == self.conns[c].node;
+        match (ongoing.request.change, ongoing.vote) {
+            (Change::Disconnect { outdate_me, .. }, Some(TwopcVote::Yes(_)))
+                if leaver && ongoing.request.target == Some(self.me()) =>
+            {
+                Some(outdate_me)
+            }
+            _ => None,
         }
     }
 
