@@ -39,7 +39,6 @@ pub fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::DiskMark;
     use drbd::ids::Blocks;
 
     #[test]
@@ -47,7 +46,7 @@ mod tests {
         let [a, b] = [0, 1].map(|n| NodeId::new(n).unwrap());
         let mut ledger = Ledger::new(a.mask().with(b));
         let id = ledger.submitted(1, 1, Blocks::new(3, 2), false);
-        ledger.acked(2, id, a.mask(), &[DiskMark::default(); 32]);
+        ledger.acked(2, id, a.mask());
         let stale = check(&ledger, b, 0..5, |_| Page::Zero);
         assert_eq!(stale.unwrap_err().block, 3);
         let whole = |block| match block {

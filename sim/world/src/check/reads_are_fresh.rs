@@ -8,7 +8,7 @@
 //!
 //! Assumes: one application per volume at a time; blocks that the plan rotted are outside the promise.
 
-use crate::ledger::{DiskMark, Judgement, Ledger, Wrong};
+use crate::ledger::{Judgement, Ledger, Wrong};
 use drbd::ids::{NodeId, NodeMask};
 use drbd::page::Page;
 
@@ -35,14 +35,13 @@ pub fn check(
     ledger: &mut Ledger,
     found: Found,
     copies: impl FnOnce() -> NodeMask,
-    marks: &[DiskMark],
 ) -> Result<(), Wrong> {
     let reader = Some(found.reader);
     let judged = ledger.judge(found.block, found.page, reader, found.submitted)?;
     if let Judgement::Version(id) = judged
         && ledger.is_unsettled(id)
     {
-        ledger.was_read(found.ended, found.block, judged, copies(), marks);
+        ledger.was_read(found.ended, found.block, judged, copies());
     }
     Ok(())
 }
@@ -52,12 +51,10 @@ mod tests {
     use super::*;
     use drbd::ids::Blocks;
 
-    const MARKS: [DiskMark; 32] = [DiskMark { completed: 1, durable: 0 }; 32];
-
     fn read(ledger: &mut Ledger, page: Page, submitted: u64) -> Result<(), Wrong> {
         let a = NodeId::new(0).unwrap();
         let found = Found { block: 0, page: &page, reader: a, submitted, ended: submitted + 1 };
-        check(ledger, found, || a.mask(), &MARKS)
+        check(ledger, found, || a.mask())
     }
 
     #[test]
@@ -65,7 +62,7 @@ mod tests {
         let a = NodeId::new(0).unwrap();
         let mut ledger = Ledger::new(a.mask());
         let one = ledger.submitted(1, 1, Blocks::new(0, 1), false);
-        ledger.acked(2, one, a.mask(), &MARKS);
+        ledger.acked(2, one, a.mask());
         let two = ledger.submitted(3, 2, Blocks::new(0, 1), false);
         ledger.failed(two);
         assert!(read(&mut ledger, Page::Zero, 5).is_err());
@@ -79,7 +76,7 @@ mod tests {
         let a = NodeId::new(0).unwrap();
         let mut ledger = Ledger::new(a.mask());
         let one = ledger.submitted(1, 1, Blocks::new(0, 1), false);
-        ledger.acked(5, one, a.mask(), &MARKS);
+        ledger.acked(5, one, a.mask());
         assert!(read(&mut ledger, Page::Zero, 4).is_ok());
         assert!(read(&mut ledger, Page::Zero, 6).is_err());
     }

@@ -1,10 +1,12 @@
 //! The history of one block, and what a reader may find there.
 
 use super::{Fate, Ledger, Write, WriteId};
-use crate::ledger::DiskMark;
 use drbd::ids::{Blocks, NodeId, NodeMask};
 use drbd::page::Page;
 use std::fmt;
+
+/// A history longer than this is thinned.
+const LONG: usize = 24;
 
 /// What one block was told to hold, oldest first.
 #[derive(Default)]
@@ -14,6 +16,9 @@ pub(super) struct Block {
     pruned: bool,
     /// The plan changed a stored copy behind everybody's back.
     pub(super) rotten: bool,
+    /// Highest number of a write, and of a discard, that was thinned out.
+    thinned: u64,
+    thinned_zero: u64,
 }
 
 impl Block {
@@ -125,6 +130,7 @@ impl Ledger {
             (Some(floor), Some(found)) if found >= floor => {
                 Ok(Judgement::Version(block.versions[found]))
             }
+            (floor, None) if self.was_thinned(block, number, page, floor) => Ok(Judgement::Unbound),
             (Some(floor), _) => {
                 let owed = describe(&self.writes[block.versions[floor]]);
                 Err(self.wrong(number, page, owed))
@@ -149,23 +155,13 @@ impl Ledger {
 
     /// An application read the block at `now` and found `judged` there. A write of unknown fate has now happened:
     /// it stays, as long as one of `holders` (the UpToDate copies that hold it at this moment) can be held to it.
-    pub fn was_read(
-        &mut self,
-        now: u64,
-        block: u64,
-        judged: Judgement,
-        holders: NodeMask,
-        marks: &[DiskMark],
-    ) {
+    pub fn was_read(&mut self, now: u64, block: u64, judged: Judgement, holders: NodeMask) {
         let Judgement::Version(id) = judged else { return };
         if self.writes[id].fate != Fate::Maybe {
             return;
         }
         let mut seen = self.writes[id].clone();
-        self.acks += 1;
-        let seq = self.acks;
         seen.at = Blocks::new(block, 1);
-        seen.fate = Fate::Acked { at: now, seq };
         seen.refs = 1;
         let seen = self.writes.insert(seen);
         let versions = &mut self.blocks[block as usize].versions;
@@ -174,22 +170,69 @@ impl Ledger {
         }
         self.writes.release(id);
         let holders = holders.and(self.copies).and(self.distrusted.complement());
-        self.holds(seen, holders, seq, marks);
+        self.holds(now, seen, holders);
     }
 
-    /// Forgets versions that nobody can be shown any more: those before the newest one that is durable on so many
-    /// copies that they cannot be outvoted.
+    /// Forgets versions that nobody can be shown any more (those before the newest one that is durable on so many
+    /// copies that they cannot be outvoted), and thins long histories.
     pub(super) fn prune(&mut self, number: u64) {
         let block = &self.blocks[number as usize];
         let firm = block.versions.iter().rposition(|id| {
             let write = &self.writes[*id];
             matches!(write.fate, Fate::Acked { .. }) && self.cannot_be_outvoted(write.durable)
         });
-        let Some(firm) = firm.filter(|firm| *firm > 0) else { return };
-        let gone: Vec<WriteId> = self.blocks[number as usize].versions.drain(..firm).collect();
-        self.blocks[number as usize].pruned = true;
-        for id in gone {
-            self.writes.release(id);
+        if let Some(firm) = firm.filter(|firm| *firm > 0) {
+            let gone: Vec<WriteId> = self.blocks[number as usize].versions.drain(..firm).collect();
+            self.blocks[number as usize].pruned = true;
+            for id in gone {
+                self.writes.release(id);
+            }
+        }
+        if self.blocks[number as usize].versions.len() > LONG {
+            self.thin(number);
+        }
+    }
+
+    /// Forgets acked versions that the next acked one stands for: whoever holds them holds that one as well. They
+    /// may still be found, if that one is lost, so what is forgotten is remembered as a range of numbers.
+    fn thin(&mut self, number: u64) {
+        let mut kept = Vec::with_capacity(LONG);
+        let versions = std::mem::take(&mut self.blocks[number as usize].versions);
+        let mut newer: Option<WriteId> = None;
+        for id in versions.into_iter().rev() {
+            let write = &self.writes[id];
+            let acked = matches!(write.fate, Fate::Acked { .. });
+            let covers = |newer: WriteId| {
+                let newer = &self.writes[newer];
+                newer.holders.and(write.holders) == write.holders
+                    && newer.durable.and(write.durable) == write.durable
+            };
+            if acked && newer.is_some_and(covers) {
+                let block = &mut self.blocks[number as usize];
+                let newest = if write.zero { &mut block.thinned_zero } else { &mut block.thinned };
+                *newest = (*newest).max(write.number);
+                self.writes.release(id);
+                continue;
+            }
+            kept.push(id);
+            if acked {
+                newer = Some(id);
+            }
+        }
+        kept.reverse();
+        self.blocks[number as usize].versions = kept;
+    }
+
+    /// Was a version with these contents, newer than `floor`, thinned out?
+    fn was_thinned(&self, block: &Block, number: u64, page: &Page, floor: Option<usize>) -> bool {
+        let floor = floor.map_or(0, |floor| self.writes[block.versions[floor]].number);
+        match page {
+            Page::Zero => block.thinned_zero > floor,
+            Page::Stamp(stamp) => {
+                let (write, at) = (stamp >> 24, stamp & 0xff_ffff);
+                at == number & 0xff_ffff && floor < write && write <= block.thinned
+            }
+            Page::Bytes(_) => false,
         }
     }
 }
@@ -197,9 +240,6 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const VOLATILE: [DiskMark; 32] = [DiskMark { completed: 5, durable: 0 }; 32];
-    const DURABLE: [DiskMark; 32] = [DiskMark { completed: 5, durable: 5 }; 32];
 
     fn node(id: u8) -> NodeId {
         NodeId::new(id).unwrap()
@@ -209,12 +249,17 @@ mod tests {
         node(0).mask().with(node(1))
     }
 
-    fn write(ledger: &mut Ledger, number: u64, marks: Option<&[DiskMark]>) -> WriteId {
-        let id = ledger.submitted(number * 10, number, Blocks::new(0, 1), false);
-        if let Some(marks) = marks {
-            ledger.acked(number * 10 + 5, id, both(), marks);
-        }
-        id
+    fn submit(ledger: &mut Ledger, number: u64) -> WriteId {
+        ledger.submitted(number * 10, number, Blocks::new(0, 1), false)
+    }
+
+    fn write(ledger: &mut Ledger, number: u64) {
+        let id = submit(ledger, number);
+        ledger.acked(number * 10 + 5, id, both());
+    }
+
+    fn flush(ledger: &mut Ledger, copies: NodeMask) {
+        ledger.flushed(ledger.flush_submitted(), copies);
     }
 
     fn finds(ledger: &Ledger, page: Page) -> bool {
@@ -225,52 +270,50 @@ mod tests {
     fn a_reader_finds_the_newest_acked_write_or_one_in_flight() {
         let mut ledger = Ledger::new(both());
         assert!(finds(&ledger, Page::Zero) && !finds(&ledger, Ledger::stamp(1, 0)));
-        write(&mut ledger, 1, Some(&VOLATILE));
-        write(&mut ledger, 2, Some(&VOLATILE));
-        write(&mut ledger, 3, None);
+        write(&mut ledger, 1);
+        write(&mut ledger, 2);
+        submit(&mut ledger, 3);
         let found = |n| finds(&ledger, Ledger::stamp(n, 0));
         assert_eq!([found(1), found(2), found(3)], [false, true, true]);
         assert!(!finds(&ledger, Page::Zero));
-        assert!(
-            ledger.judge(0, &Ledger::stamp(1, 0), None, 20).is_ok(),
-            "acked after the read began"
-        );
+        assert!(ledger.judge(0, &Ledger::stamp(1, 0), None, 20).is_ok(), "acked after the read began");
     }
 
     #[test]
     fn a_write_that_was_in_flight_when_its_host_died_stays_once_read() {
         let mut ledger = Ledger::new(both());
-        write(&mut ledger, 1, Some(&VOLATILE));
-        let two = write(&mut ledger, 2, None);
+        write(&mut ledger, 1);
+        let two = submit(&mut ledger, 2);
         ledger.failed(two);
         assert!(finds(&ledger, Ledger::stamp(1, 0)) && finds(&ledger, Ledger::stamp(2, 0)));
         let judged = ledger.judge(0, &Ledger::stamp(2, 0), None, 100).unwrap();
-        ledger.was_read(100, 0, judged, both(), &VOLATILE);
+        ledger.was_read(100, 0, judged, both());
         assert!(!finds(&ledger, Ledger::stamp(1, 0)) && finds(&ledger, Ledger::stamp(2, 0)));
     }
 
     #[test]
     fn what_no_flush_covered_is_lost_with_the_power_of_every_copy() {
         let mut ledger = Ledger::new(both());
-        write(&mut ledger, 1, Some(&DURABLE));
-        write(&mut ledger, 2, Some(&VOLATILE));
-        ledger.power_lost(50, node(0), 4);
+        write(&mut ledger, 1);
+        flush(&mut ledger, node(0).mask());
+        write(&mut ledger, 2);
+        ledger.power_lost(50, node(0));
         assert!(!finds(&ledger, Ledger::stamp(1, 0)), "the other copy has power");
-        ledger.power_lost(51, node(1), 4);
+        ledger.power_lost(51, node(1));
         assert!(finds(&ledger, Ledger::stamp(1, 0)) && finds(&ledger, Ledger::stamp(2, 0)));
         assert!(!finds(&ledger, Page::Zero), "write 1 is durable");
     }
 
     #[test]
-    fn a_flush_that_was_acknowledged_binds_its_copy() {
+    fn a_flush_binds_what_was_acked_before_it_was_submitted() {
         let mut ledger = Ledger::new(both());
-        write(&mut ledger, 1, Some(&DURABLE));
-        write(&mut ledger, 2, Some(&VOLATILE));
+        write(&mut ledger, 1);
+        write(&mut ledger, 2);
         let flush = ledger.flush_submitted();
-        write(&mut ledger, 3, Some(&VOLATILE));
+        write(&mut ledger, 3);
         ledger.flushed(flush, node(0).mask());
-        ledger.power_lost(50, node(0), 4);
-        ledger.power_lost(50, node(1), 4);
+        ledger.power_lost(50, node(0));
+        ledger.power_lost(50, node(1));
         let found = |n| finds(&ledger, Ledger::stamp(n, 0));
         assert_eq!([found(1), found(2), found(3)], [false, true, true]);
     }
@@ -278,49 +321,60 @@ mod tests {
     #[test]
     fn a_copy_that_lost_power_before_the_ack_arrived_does_not_count() {
         let mut ledger = Ledger::new(both());
-        write(&mut ledger, 1, Some(&DURABLE));
-        let two = write(&mut ledger, 2, None);
-        ledger.power_lost(21, node(1), 5);
-        ledger.acked(22, two, both(), &VOLATILE);
-        ledger.power_lost(50, node(0), 4);
+        write(&mut ledger, 1);
+        flush(&mut ledger, both());
+        let two = submit(&mut ledger, 2);
+        ledger.power_lost(21, node(1));
+        ledger.acked(22, two, both());
+        ledger.power_lost(50, node(0));
         assert!(finds(&ledger, Ledger::stamp(1, 0)));
     }
 
     #[test]
     fn a_resync_from_a_copy_that_lacks_a_write_does_not_excuse_its_loss() {
         let mut ledger = Ledger::new(both());
-        let one = ledger.submitted(1, 1, Blocks::new(0, 1), false);
-        ledger.acked(2, one, node(0).mask(), &VOLATILE);
+        let one = submit(&mut ledger, 1);
+        ledger.acked(2, one, node(0).mask());
         ledger.resync_started(node(0), node(1));
-        ledger.resync_done(node(0), node(1), DURABLE[0]);
+        ledger.resync_done(node(0), node(1));
         assert!(!finds(&ledger, Page::Zero));
     }
 
     #[test]
     fn a_resync_gives_the_target_what_the_source_holds() {
         let mut ledger = Ledger::new(both());
-        let one = ledger.submitted(1, 1, Blocks::new(0, 1), false);
-        ledger.acked(2, one, node(0).mask(), &VOLATILE);
+        let one = submit(&mut ledger, 1);
+        ledger.acked(2, one, node(0).mask());
         ledger.resync_started(node(1), node(0));
-        ledger.resync_done(node(1), node(0), VOLATILE[0]);
-        ledger.power_lost(9, node(0), 0);
+        ledger.resync_done(node(1), node(0));
+        ledger.power_lost(9, node(0));
         assert!(!finds(&ledger, Page::Zero), "the target has it, and power");
-        ledger.power_lost(10, node(1), 0);
-        assert!(finds(&ledger, Page::Zero), "not durable there either");
+        ledger.power_lost(10, node(1));
+        assert!(finds(&ledger, Page::Zero), "nobody flushed it");
     }
 
     #[test]
     fn pages_of_another_block_are_never_right() {
         let mut ledger = Ledger::new(both());
-        write(&mut ledger, 1, None);
+        submit(&mut ledger, 1);
         assert!(!finds(&ledger, Ledger::stamp(1, 1)));
         assert!(!finds(&ledger, Page::Stamp(7 << 24)));
     }
 
     #[test]
-    fn histories_do_not_grow_while_writes_become_durable() {
-        let mut ledger = Ledger::new(both());
-        (1..1000).for_each(|n| _ = write(&mut ledger, n, Some(&DURABLE)));
-        assert!(ledger.remembered() < 4, "{}", ledger.remembered());
+    fn histories_do_not_grow_without_bound() {
+        let mut flushed = Ledger::new(both());
+        let mut never = Ledger::new(both());
+        for n in 1..1_000 {
+            write(&mut flushed, n);
+            flush(&mut flushed, both());
+            write(&mut never, n);
+        }
+        assert!(flushed.remembered() < 4, "{}", flushed.remembered());
+        assert!(never.blocks[0].versions.len() <= LONG + 1);
+        never.power_lost(100_000, node(0));
+        never.power_lost(100_000, node(1));
+        assert!(finds(&never, Ledger::stamp(500, 0)), "thinned out, and nothing newer is owed");
+        assert!(!finds(&never, Ledger::stamp(5_000, 0)));
     }
 }

@@ -4,9 +4,10 @@
 //! error, or its host died first). An acked write is **owed** by the copies that acknowledged it. A copy drops out
 //! of that set when
 //!
-//! * its host loses power before the write is durable there: a volatile cache owes nothing. Durable is what a
-//!   flush that the disk finished after the write's own completion covers, or what an acknowledged flush of the
-//!   application promised on that node;
+//! * its host loses power, unless the application flushed after the write was acked and the acknowledgement said
+//!   that this node's own disk was flushed: a volatile cache owes nothing. That a disk happened to flush for a
+//!   reason of its own does not count: after a power loss of all copies the crashed Primary is the source of the
+//!   resync, and what only another copy kept is lost by DRBD's rules, with the application's consent;
 //! * the plan makes its disk lie, fail or rot: no replication engine repairs a disk that breaks its own word;
 //! * it becomes the target of a resync from a copy that holds the write too: from then on only the source owes it,
 //!   because a half-resynced copy is Inconsistent and may not be used. When the resync has ended (stable), the
@@ -26,7 +27,7 @@ mod history;
 mod write;
 
 pub use history::{Judgement, Wrong};
-pub use write::{DiskMark, Fate, Write, WriteId};
+pub use write::{Fate, Write, WriteId};
 
 use drbd::ids::{Blocks, NodeId, NodeMask};
 use drbd::page::Page;
@@ -34,17 +35,17 @@ use history::Block;
 use std::collections::VecDeque;
 use write::Writes;
 
-/// Becomes durable on one copy once its disk's durable mark passes `mark`.
+/// Becomes durable on one copy with an acknowledged flush that was submitted after the `seq`th ack.
 #[derive(Clone, Copy)]
 struct Pending {
-    mark: u64,
     seq: u64,
     what: What,
 }
 
 #[derive(Clone, Copy)]
 enum What {
-    Write(WriteId),
+    /// This write, if its place still holds the write of this number.
+    Write(WriteId, u64),
     /// Everything that the copy holds: a resync ended.
     All,
 }
@@ -109,7 +110,7 @@ impl Ledger {
     }
 
     /// It was acknowledged with success; `copies` said that they have it, and were UpToDate.
-    pub fn acked(&mut self, now: u64, id: WriteId, copies: NodeMask, marks: &[DiskMark]) {
+    pub fn acked(&mut self, now: u64, id: WriteId, copies: NodeMask) {
         let since = self.writes[id].submitted;
         let mut holders = copies.and(self.copies).and(self.distrusted.complement());
         for node in holders.iter() {
@@ -117,11 +118,7 @@ impl Ledger {
                 holders.remove(node);
             }
         }
-        self.acks += 1;
-        let seq = self.acks;
-        let write = &mut self.writes[id];
-        write.fate = Fate::Acked { at: now, seq };
-        self.holds(id, holders, seq, marks);
+        self.holds(now, id, holders);
         self.writes.release(id);
     }
 
@@ -131,43 +128,31 @@ impl Ledger {
         self.writes.release(id);
     }
 
-    fn holds(&mut self, id: WriteId, holders: NodeMask, seq: u64, marks: &[DiskMark]) {
-        self.writes[id].holders = holders;
+    fn holds(&mut self, now: u64, id: WriteId, holders: NodeMask) {
+        self.acks += 1;
+        let seq = self.acks;
+        let write = &mut self.writes[id];
+        write.fate = Fate::Acked { at: now, seq };
+        write.holders = holders;
+        let what = What::Write(id, write.number);
         for node in holders.iter() {
-            let mark = marks[node.index()];
-            self.drain(node, mark.durable);
-            if mark.completed <= mark.durable {
-                self.writes[id].durable.insert(node);
-            } else {
-                self.writes[id].refs += 1;
-                self.queue(node, Pending { mark: mark.completed, seq, what: What::Write(id) });
+            let queue = &mut self.pending[node.index()];
+            queue.push_back(Pending { seq, what });
+            // Applications that never flush: only writes that a history still names matter.
+            if queue.len() > 1_024 + 4 * self.writes.len() {
+                let writes = &self.writes;
+                queue.retain(|p| !matches!(p.what, What::Write(id, n) if !writes.holds(id, n)));
             }
-        }
-    }
-
-    fn queue(&mut self, node: NodeId, entry: Pending) {
-        self.pending[node.index()].push_back(entry);
-    }
-
-    /// What the disk of `node` made durable counts.
-    fn drain(&mut self, node: NodeId, durable: u64) {
-        while let Some(front) = self.pending[node.index()].front() {
-            if front.mark > durable {
-                break;
-            }
-            self.settle(node);
         }
     }
 
     fn settle(&mut self, node: NodeId) {
         let Some(entry) = self.pending[node.index()].pop_front() else { return };
         match entry.what {
-            What::Write(id) => {
-                let write = &mut self.writes[id];
-                if write.holders.has(node) {
-                    write.durable.insert(node);
+            What::Write(id, number) => {
+                if self.writes.holds(id, number) && self.writes[id].holders.has(node) {
+                    self.writes[id].durable.insert(node);
                 }
-                self.writes.release(id);
             }
             What::All => {
                 for write in self.writes.iter_mut() {
@@ -194,23 +179,11 @@ impl Ledger {
     }
 
     /// The host of a copy lost power.
-    pub fn power_lost(&mut self, now: u64, node: NodeId, durable: u64) {
-        self.drain(node, durable);
+    pub fn power_lost(&mut self, now: u64, node: NodeId) {
         self.lost_power[node.index()] = now;
-        while let Some(entry) = self.pending[node.index()].pop_front() {
-            match entry.what {
-                What::Write(id) => {
-                    if !self.writes[id].durable.has(node) {
-                        self.writes[id].holders.remove(node);
-                    }
-                    self.writes.release(id);
-                }
-                What::All => {
-                    for write in self.writes.iter_mut().filter(|w| !w.durable.has(node)) {
-                        write.holders.remove(node);
-                    }
-                }
-            }
+        self.pending[node.index()].clear();
+        for write in self.writes.iter_mut().filter(|w| !w.durable.has(node)) {
+            write.holders.remove(node);
         }
     }
 
@@ -221,11 +194,7 @@ impl Ledger {
             write.holders.remove(node);
             write.durable.remove(node);
         }
-        while let Some(entry) = self.pending[node.index()].pop_front() {
-            if let What::Write(id) = entry.what {
-                self.writes.release(id);
-            }
-        }
+        self.pending[node.index()].clear();
     }
 
     /// The disk of a copy is good again.
@@ -268,29 +237,23 @@ impl Ledger {
     }
 
     /// The resync of `target` from `source` ended, and was stable.
-    pub fn resync_done(&mut self, target: NodeId, source: NodeId, mark: DiskMark) {
+    pub fn resync_done(&mut self, target: NodeId, source: NodeId) {
         if self.distrusted.has(target) {
             return;
         }
-        let durable = mark.completed <= mark.durable;
         for id in self.writes.ids() {
             let write = &self.writes[id];
             let unowed = write.holders.has(target) && !self.is_owed(write, None);
             let write = &mut self.writes[id];
             if write.holders.has(source) {
                 write.holders.insert(target);
-                if durable {
-                    write.durable.insert(target);
-                }
             } else if unowed {
                 write.holders.remove(target);
                 write.durable.remove(target);
             }
         }
-        if !durable {
-            let entry = Pending { mark: mark.completed, seq: self.acks, what: What::All };
-            self.queue(target, entry);
-        }
+        let entry = Pending { seq: self.acks, what: What::All };
+        self.pending[target.index()].push_back(entry);
     }
 
     /// May the copies outside `holders` not decide without them?

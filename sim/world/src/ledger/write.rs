@@ -3,15 +3,6 @@
 use drbd::ids::{Blocks, NodeMask};
 use std::ops::{Index, IndexMut};
 
-/// How far a disk got: writes completed, and of those the ones that survive a power loss.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct DiskMark {
-    /// All writes completed so far have a mark up to this.
-    pub completed: u64,
-    /// All writes with a mark up to this are durable.
-    pub durable: u64,
-}
-
 /// Names a write of a ledger while it is remembered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct WriteId(u32);
@@ -49,7 +40,7 @@ pub struct Write {
     pub holders: NodeMask,
     /// Of those, the ones that hold it through a power loss.
     pub durable: NodeMask,
-    /// Histories and queues that name it.
+    /// Histories that name it, and its submitter.
     pub(super) refs: u32,
 }
 
@@ -67,7 +58,7 @@ impl Write {
     }
 }
 
-/// All writes that a history or a queue still names; places are reused.
+/// All writes that a history still names; places are reused.
 #[derive(Default)]
 pub(super) struct Writes {
     slots: Vec<Option<Write>>,
@@ -90,6 +81,12 @@ impl Writes {
                 WriteId(self.slots.len() as u32 - 1)
             }
         }
+    }
+
+    /// Does the place still hold the write of this number?
+    pub fn holds(&self, id: WriteId, number: u64) -> bool {
+        let slot = self.slots.get(id.0 as usize);
+        slot.is_some_and(|s| s.as_ref().is_some_and(|w| w.number == number))
     }
 
     /// One name less; the last one forgets the write. Its submitter is a name until the write is acked or failed.

@@ -266,7 +266,6 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         failure: None,
         next_rest: super::rest::EVERY,
         stopping: false,
-        marks: vec![Default::default(); drbd::ids::NodeId::COUNT],
         scratch: Vec::new(),
         outs: Vec::new(),
         queue: VecDeque::new(),

@@ -5,7 +5,6 @@ use super::vm::{Flight, Kind, State, Wish, request};
 use super::{ForceNote, World};
 use crate::check::quorum_is_exclusive::Broken;
 use crate::check::{Promise, reads_are_fresh};
-use crate::ledger::DiskMark;
 use crate::log::{IoEnd, VmNote, What};
 use crate::outcome::Class;
 use drbd::core::event::{Command, CommandId, Event, LowerResult, Refusal, RequestId};
@@ -258,9 +257,8 @@ impl World {
                 let vdi = self.vms[vm].vdi;
                 let trusted = self.resources[vdi.resource].up_to_date(vdi.volume.index());
                 let copies = copies.and(trusted);
-                self.look_at_marks(vdi.resource, copies);
                 let resource = &mut self.resources[vdi.resource];
-                resource.ledgers[vdi.volume.index()].acked(self.now, id, copies, &self.marks);
+                resource.ledgers[vdi.volume.index()].acked(self.now, id, copies);
                 self.check_exclusive(vdi.resource, host, &flight);
             }
             Kind::Flush(submitted) => {
@@ -282,21 +280,6 @@ impl World {
             self.recovered("io-back", away);
             self.log.add(self.now, What::Vm(vm as u16, VmNote::IoBack(away)));
         }
-    }
-
-    /// Reads the durable marks of the disks of these nodes.
-    fn look_at_marks(&mut self, resource: usize, nodes: NodeMask) {
-        for (index, node) in self.resources[resource].nodes.iter().enumerate() {
-            if nodes.has(Resource::id(index)) {
-                self.marks[index] = self.mark_of(node.host);
-            }
-        }
-    }
-
-    /// How far a host's disk got: everything that completed before now has a mark up to `completed`.
-    pub(super) fn mark_of(&self, host: usize) -> DiskMark {
-        let durable = self.hosts[host].disk().last_durable_mark(SimTime(self.now)).0;
-        DiskMark { completed: self.now + 1, durable }
     }
 
     fn check_exclusive(&mut self, at: usize, host: usize, flight: &Flight) {
@@ -331,7 +314,6 @@ impl World {
             return self.fail(Class::Safety, reads_are_fresh::NAME, what, Some(vdi.resource));
         }
         self.tally.add(Promise::ReadsAreFresh, pages.len() as u64);
-        let all = self.resources[vdi.resource].copies();
         for (block, page) in flight.at.iter().zip(pages.iter()) {
             if let Page::Stamp(stamp) = page {
                 self.hash.add(*stamp);
@@ -347,11 +329,8 @@ impl World {
                 true => self.holders_of(vdi.resource, volume, block, page),
                 false => NodeMask::NONE,
             };
-            if settles {
-                self.look_at_marks(vdi.resource, all);
-            }
             let ledger = &mut self.resources[vdi.resource].ledgers[volume];
-            if let Err(wrong) = reads_are_fresh::check(ledger, found, || holders, &self.marks) {
+            if let Err(wrong) = reads_are_fresh::check(ledger, found, || holders) {
                 let (resource, guest) = (&self.resources[vdi.resource].name, &self.vms[vm].name);
                 let name = self.hosts[host].name();
                 let what = format!("{guest} on {name} read {resource}/{volume} {wrong}");

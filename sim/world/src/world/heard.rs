@@ -171,10 +171,9 @@ impl World {
     }
 
     fn resync_done(&mut self, at: usize, node: usize, peer: NodeId, volume: usize, stable: bool) {
-        let mark = self.mark_of(self.resources[at].nodes[node].host);
         let resource = &mut self.resources[at];
         if stable {
-            resource.ledgers[volume].resync_done(Resource::id(node), peer, mark);
+            resource.ledgers[volume].resync_done(Resource::id(node), peer);
         }
         let since = resource.nodes[node].view.target_since[peer.index()][volume];
         if let Some(since) = since {
@@ -188,7 +187,6 @@ impl World {
         self.vms_died(host);
         for slot in 0..self.slots[host].len() {
             let (at, node) = self.slots[host][slot];
-            let mark = self.mark_of(host).durable;
             let resource = &mut self.resources[at];
             let count = resource.nodes.len();
             resource.nodes[node].view = View::new(count, resource.volumes);
@@ -196,7 +194,7 @@ impl World {
             resource.roles_changed = true;
             if lost_power && resource.nodes[node].diskful {
                 for ledger in &mut resource.ledgers {
-                    ledger.power_lost(self.now, Resource::id(node), mark);
+                    ledger.power_lost(self.now, Resource::id(node));
                 }
             }
         }

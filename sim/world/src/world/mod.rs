@@ -18,7 +18,6 @@ mod vm;
 pub use build::build;
 
 use crate::check::{Promise, Tally};
-use crate::ledger::DiskMark;
 use crate::log::{Log, What};
 use crate::outcome::{Class, Failure, Outcome};
 use guests::Ghost;
@@ -96,8 +95,6 @@ pub struct World {
     failure: Option<Failure>,
     next_rest: u64,
     stopping: bool,
-    /// By node id; only those just looked at are true.
-    marks: Vec<DiskMark>,
     scratch: Vec<u64>,
     outs: Vec<Out>,
     queue: VecDeque<(u16, Out)>,
