@@ -94,7 +94,7 @@ impl<P: Payload> State<P> {
 
     fn mark_ended(&mut self, pid: Pid, status: ExitStatus) {
         let at = self.now;
-        let Some(process) = self.processes.get_mut(&pid) else { return };
+        let Some(process) = self.processes.get_mut(&pid).filter(|p| p.lives()) else { return };
         process.ended = Some(status);
         process.waiting.wake();
         process.out.wake();
@@ -199,5 +199,11 @@ impl<P: Payload> Machines<P> {
     /// The panics so far.
     pub fn panics(&self) -> Vec<Panic> {
         self.lock().panics.clone()
+    }
+
+    /// How many processes are known and how many things they hold: nothing, when all are dead.
+    pub fn held(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.processes.len(), state.things.len())
     }
 }

@@ -104,12 +104,9 @@ impl<P: Payload> State<P> {
             }
             self.disks[disk].powered = !power;
         }
-        let pids: Vec<Pid> = self
-            .processes
-            .values()
-            .filter(|p| p.host == host && p.lives())
-            .map(|p| p.pid)
-            .collect();
+        // Those that have ended too: the parents that would ask for them are gone.
+        let here = self.processes.values().filter(|p| p.host == host);
+        let pids: Vec<Pid> = here.map(|p| p.pid).collect();
         pids.into_iter().for_each(|pid| self.vanish(pid));
         let machine = &mut self.machines[host];
         machine.forget_memory();
