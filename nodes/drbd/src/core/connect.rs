@@ -368,6 +368,7 @@ impl Resource {
         self.conns[c].handshake_deadline = None;
         self.conns[c].was_connected = true;
         self.set_cstate(c, ConnState::Connected);
+        self.far_primaries.remove(node);
         if self.lost_primary == Some(node) {
             self.lost_primary = None;
         }
@@ -427,6 +428,8 @@ impl Resource {
             });
             if diskless_primary && other && mine == DiskState::UpToDate {
                 self.set_disk(v, DiskState::Consistent);
+            } else if diskless_primary && !other && mine == DiskState::Consistent {
+                self.set_disk(v, DiskState::UpToDate);
             }
             return;
         }

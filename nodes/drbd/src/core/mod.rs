@@ -70,6 +70,10 @@ pub struct Resource {
     down: Option<CommandId>,
     /// The Primary that was lost last, until it is back.
     lost_primary: Option<NodeId>,
+    /// Primaries of the last commit that this node has no connection to.
+    far_primaries: NodeMask,
+    /// Numbers resync requests.
+    serial: u64,
 }
 
 /// What checkers, `drbdsetup status` and reports read of one volume.
@@ -144,6 +148,8 @@ impl Resource {
             changed: true,
             down: None,
             lost_primary: None,
+            far_primaries: NodeMask::NONE,
+            serial: 0,
         }
     }
 

@@ -60,6 +60,12 @@ impl Resource {
             self.conns[c].volumes[v].uuids.as_ref().map_or(Uuid::NONE, |u| u.current);
         let device = &mut self.devices[v];
         let Some(slot) = device.slot(node) else { return };
+        let consistent = device.disk == DiskState::Consistent;
+        if consistent && self.conns[c].role == Role::Primary {
+            // The Primary itself wants this data: nobody has newer.
+            self.set_disk(v, DiskState::UpToDate);
+        }
+        let device = &mut self.devices[v];
         match bits {
             Bits::Use => {}
             Bits::All => device.bitmaps[slot].fill(),
@@ -225,7 +231,9 @@ impl Resource {
         resync.in_flight += 1;
         resync.budget = resync.budget.saturating_sub(u64::from(at.count));
         let key = self.new_request(c, v, at, false, BlockId(0));
-        self.resync_reqs[key].id = BlockId(key as u64);
+        // Never the same cookie twice: an ack on the control stream may come after the next request on the data stream.
+        self.serial += 1;
+        self.resync_reqs[key].id = BlockId(self.serial << 32 | key as u64);
         let holder = Holder::Requested(self.conns[c].node);
         let lock = self.devices[v].locks.acquire(at, holder, |_| Work::Request(key));
         self.resync_reqs[key].lock = Some(lock.unwrap_or_else(|waiting| waiting));
@@ -350,9 +358,14 @@ impl Resource {
 
     /// The source answered.
     pub(super) fn resync_reply(&mut self, c: usize, id: BlockId, payload: Option<Payload>) {
-        let key = id.0 as usize;
+        let key = (id.0 & 0xffff_ffff) as usize;
         let known = self.resync_reqs.get(key).is_some_and(|req| {
-            req.conn == c && !req.is_source && !req.dead && !req.busy && req.payload.is_none()
+            req.conn == c
+                && req.id == id
+                && !req.is_source
+                && !req.dead
+                && !req.busy
+                && req.payload.is_none()
         });
         if !known {
             return;
@@ -541,9 +554,10 @@ impl Resource {
     fn source_is_stable(&self, c: usize, v: usize) -> bool {
         let flag = self.conns[c].volumes[v].uuids.as_ref();
         let flag = flag.is_some_and(|uuids| uuids.flags.has(UuidFlags::STABLE));
+        let near = self.far_primaries.is_empty();
         self.conns[c].role == Role::Primary
             || self.role == Role::Primary
-            || (flag && self.is_stable(v))
+            || (flag && near && self.is_stable(v))
     }
 
     /// Every bit is clear: the target takes the source's generation, if the source speaks for everybody.
@@ -607,15 +621,16 @@ impl Resource {
             return;
         }
         let source_disk = self.conns[c].volumes[v].disk;
+        let stable = self.source_is_stable(c, v);
         let disk = match source_disk {
-            DiskState::UpToDate | DiskState::Consistent => source_disk,
+            DiskState::UpToDate | DiskState::Consistent if stable => source_disk,
             _ => DiskState::Outdated,
         };
         let node = self.conns[c].node;
         self.conns[c].volumes[v].resync = Resync::default();
         self.set_repl(c, v, ReplState::Established);
         self.set_disk(v, disk);
-        self.notice(Notice::ResyncDone(node, VolumeNumber(v as u16), true));
+        self.notice(Notice::ResyncDone(node, VolumeNumber(v as u16), stable));
         for other in 0..self.conns.len() {
             let repl = self.conns[other].volumes[v].repl;
             if other != c && repl.is_sync_target() {

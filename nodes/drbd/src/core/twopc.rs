@@ -577,14 +577,17 @@ impl Resource {
         if mine || quorate {
             self.set_members(members.with(self.me()));
         }
-        let connecting =
-            matches!(commit.request.change, Change::Connect | Change::Disconnect { .. });
+        let ends = [Some(commit.request.id.initiator), commit.request.target];
+        let connects = commit.request.change == Change::Connect && ends.contains(&Some(self.me()));
         let direct = |node: NodeId| {
             node == self.me()
                 || self.conn_of(node).is_some_and(|c| self.conns[c].connected())
-                || (connecting && (mine || commit.request.target == Some(self.me())))
+                || (connects && ends.contains(&Some(node)))
         };
-        let far = commit.primaries.iter().any(|node| !direct(node));
+        let far_primaries = commit.primaries.iter().filter(|node| !direct(*node));
+        let far_primaries = far_primaries.fold(NodeMask::NONE, NodeMask::with);
+        let far = !far_primaries.is_empty();
+        self.far_primaries = far_primaries;
         let empty = commit.request.change == Change::Empty;
         for v in 0..self.devices.len() {
             let disk = self.devices[v].disk;
