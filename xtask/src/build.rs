@@ -31,7 +31,9 @@ pub fn cargo_sim(verb: &str) -> Command {
         .args([verb, "--release", "--target-dir"])
         .arg(sim_target())
         .env("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}madsim")
-        .env_remove("RUSTFLAGS");
+        .env("CARGO_ENCODED_RUSTDOCFLAGS", "--cfg\u{1f}madsim")
+        .env_remove("RUSTFLAGS")
+        .env_remove("RUSTDOCFLAGS");
     cargo
 }
 

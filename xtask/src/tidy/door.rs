@@ -21,7 +21,8 @@ const OUTSIDE: &[&str] = &[
 /// Files that need one of the forbidden words, the word, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("sim/world/src/", "madsim", "the simulator drives the executor that env re-exports"),
-    ("sim/world/src/outcome.rs", "std::time", "a limit in real time, measured outside"),
+    ("sim/world/src/drive.rs", "Instant::now", "the limit of a run in real time"),
+    ("sim/world/src/drive.rs", "std::time::Instant", "the limit of a run in real time"),
 ];
 
 /// Words that nobody inside may use, and what to use instead.
@@ -36,10 +37,10 @@ const FORBIDDEN: &[(&str, &str)] = &[
     ("std::time::SystemTime", "the run's time"),
     ("Instant::now", "the run's time"),
     ("SystemTime", "the run's time"),
-    ("TcpStream::connect", "env's network"),
-    ("TcpListener::bind", "env's network"),
-    ("UdpSocket::bind", "env's network"),
-    ("ToSocketAddrs", "addresses of the plan"),
+    ("std::net::TcpStream", "env's network"),
+    ("std::net::TcpListener", "env's network"),
+    ("std::net::UdpSocket", "env's network"),
+    ("std::net::ToSocketAddrs", "addresses of the plan"),
     ("thread_local", "state of the value that needs it: all hosts of a run share the thread"),
     ("static", "state of the value that needs it: statics survive the reboot of a host"),
     ("OnceLock", "state of the value that needs it"),
@@ -75,17 +76,23 @@ pub fn check(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// `use std::{fs, thread}` names them too.
+/// `use std::{fs, thread}` and `use std::net::{IpAddr, TcpStream}` name them too.
 fn grouped(source: &Source, findings: &mut Vec<Finding>) {
-    let uses = source.code.match_indices("use std::{");
-    for (at, _) in uses {
+    for (at, _) in source.code.match_indices("use std::") {
         let rest = &source.code[at..];
         let statement = &rest[..rest.find(';').unwrap_or(rest.len())];
+        let Some((path, group)) = statement.split_once('{') else { continue };
+        let path = path.trim_start_matches("use ");
+        let flat = group.replace(char::is_whitespace, "");
         for (word, instead) in FORBIDDEN {
-            let Some(module) = word.strip_prefix("std::").filter(|m| !m.contains("::")) else {
-                continue;
-            };
-            if statement.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == module) {
+            let Some(inner) = word.strip_prefix(path) else { continue };
+            let named = flat.match_indices(inner).any(|(i, _)| {
+                let part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+                let before = flat[..i].chars().next_back();
+                let after = flat[i + inner.len()..].chars().next();
+                !before.is_some_and(part) && !after.is_some_and(|c| c.is_alphanumeric() || c == '_')
+            });
+            if named && !excepted(&source.path, word) {
                 let line = source.code[..at].matches('\n').count() + 1;
                 findings.push(Finding::new(source, line, format!("{word}: use {instead}")));
             }
@@ -170,7 +177,10 @@ mod tests {
     fn groups_do_not_hide_a_door() {
         let text = "use std::{\n    collections::BTreeMap,\n    fs,\n};";
         assert_eq!(found("scenarios/src/x.rs", text).len(), 1);
-        assert_eq!(found("scenarios/src/x.rs", "use std::{fmt, iter};"), Vec::new());
+        let net = "use std::net::{IpAddr, TcpStream};";
+        assert_eq!(found("scenarios/src/x.rs", net).len(), 1);
+        let fine = "use std::{fmt, iter, net::IpAddr};\nuse env::net::{TcpStream};";
+        assert_eq!(found("scenarios/src/x.rs", fine), Vec::new());
     }
 
     #[test]
