@@ -428,8 +428,6 @@ impl Resource {
             });
             if diskless_primary && other && mine == DiskState::UpToDate {
                 self.set_disk(v, DiskState::Consistent);
-            } else if diskless_primary && !other && mine == DiskState::Consistent {
-                self.set_disk(v, DiskState::UpToDate);
             }
             return;
         }
@@ -447,6 +445,24 @@ impl Resource {
             && let Some(slot) = self.devices[v].slot(node)
         {
             self.devices[v].bitmaps[slot].reset();
+        }
+    }
+
+    /// A copy that is only Consistent is UpToDate if a Primary without a disk of its own works on just this generation.
+    pub(super) fn trust_primaries(&mut self) {
+        for v in 0..self.devices.len() {
+            let current = self.devices[v].md.current;
+            let trusted = self.conns.iter().any(|conn| {
+                let pd = &conn.volumes[v];
+                let sees = pd.uuids.as_ref().is_some_and(|uuids| uuids.current.same(current));
+                let diskless = pd.disk <= DiskState::Failed;
+                conn.connected() && conn.role == Role::Primary && diskless && sees
+            });
+            let syncs = self.conns.iter().any(|conn| conn.volumes[v].repl.is_sync_target());
+            let held = self.conns.iter().any(|conn| conn.reconcile);
+            if self.devices[v].disk == DiskState::Consistent && trusted && !syncs && !held {
+                self.set_disk(v, DiskState::UpToDate);
+            }
         }
     }
 

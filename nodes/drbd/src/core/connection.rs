@@ -36,6 +36,7 @@ impl Conn {
             sent_in_epoch: 0,
             barriers: VecDeque::new(),
             reconcile: false,
+            flush_asked: None,
             relink_at: None,
         }
     }
@@ -158,6 +159,7 @@ impl Resource {
         conn.pinged = None;
         conn.ping_wanted = false;
         conn.peer_dagtag = None;
+        conn.flush_asked = None;
         conn.reconcile = false;
         conn.epochs.clear();
         if conn.cstate > ConnState::Connecting {
@@ -358,15 +360,9 @@ impl Resource {
             RsNegAck { id } => self.resync_ack(c, id, false),
             Bitmap { volume, words } => self.receive_bitmap(c, volume.index(), &words),
             FlushRequests { seq } => self.receive_flush_requests(c, seq),
-            FlushForward { .. } | FlushRequestsAck { .. } => {}
+            FlushForward { seq, initiator } => self.receive_flush_forward(c, seq, initiator),
+            FlushRequestsAck { seq, primary } => self.receive_flush_ack(seq, primary),
             _ => {}
         }
-    }
-
-    /// A ping of data and control alike is enough for one Primary and its peers.
-    fn receive_flush_requests(&mut self, c: usize, seq: u32) {
-        self.close_epoch();
-        let primary = self.me();
-        self.send(c, Packet::FlushRequestsAck { seq, primary });
     }
 }

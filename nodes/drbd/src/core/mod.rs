@@ -12,6 +12,7 @@ pub mod config;
 mod connect;
 mod connection;
 pub mod event;
+mod flush;
 mod generation;
 pub mod handshake;
 mod locks;

@@ -261,7 +261,7 @@ impl Resource {
     }
 
     /// A third node lacks a write that this one has: if this node is its source, it has to ask again.
-    fn missed(&mut self, v: usize, node: NodeId, at: Blocks) {
+    pub(super) fn missed(&mut self, v: usize, node: NodeId, at: Blocks) {
         self.set_out_of_sync(v, node, at);
         self.on_conn(node, |r, c| {
             let repl = r.conns[c].volumes[v].repl;

@@ -529,6 +529,7 @@ impl Resource {
             }
         }
         self.try_complete(key);
+        self.answer_flushes();
     }
 
     pub(super) fn barrier_ack(&mut self, c: usize, nr: u32, set_size: u32) {
@@ -579,6 +580,7 @@ impl Resource {
         for key in reads {
             self.retry_read(key, node, false);
         }
+        self.answer_flushes();
     }
 
     /// Fails everything that is on hold or in flight: the openers are gone or are told so.

@@ -29,6 +29,8 @@ pub(super) struct Resync {
     pub cursor: u64,
     in_flight: u32,
     budget: u64,
+    /// Target: the Primary was asked to let no write be missed (number, Primary, answered).
+    flush: Option<(u32, NodeId, bool)>,
     ending: bool,
     /// Source: the target says that it is done.
     peer_done: bool,
@@ -124,9 +126,7 @@ impl Resource {
                 let words = self.devices[v].bitmaps[slot].words();
                 self.send(c, Packet::Bitmap { volume, words });
                 self.set_repl(c, v, ReplState::PausedSyncT);
-                if self.devices[v].weight(node) > 0 {
-                    self.set_disk(v, DiskState::Inconsistent);
-                }
+                self.set_disk(v, DiskState::Inconsistent);
                 self.changed = true;
             }
             _ => {}
@@ -208,8 +208,9 @@ impl Resource {
                     return;
                 }
                 if bitmap.weight() == 0 {
-                    return self.resync_end(c, v);
+                    return self.resync_flush_then_end(c, v);
                 }
+                self.conns[c].volumes[v].resync.flush = None;
                 self.conns[c].volumes[v].resync.cursor = 0;
                 if spent {
                     return;
@@ -222,6 +223,41 @@ impl Resource {
             let stop = (start / MAX_BLOCKS + 1) * MAX_BLOCKS;
             let end = (start..stop).find(|block| !bitmap.is_set(*block)).unwrap_or(stop);
             self.ask(c, v, Blocks::new(start, (end - start) as u32));
+        }
+    }
+
+    /// Every bit is clear. A write that went past this node may still be announced: the Primary is asked first.
+    fn resync_flush_then_end(&mut self, c: usize, v: usize) {
+        let primary =
+            self.conns.iter().position(|conn| conn.connected() && conn.role == Role::Primary);
+        match (self.conns[c].volumes[v].resync.flush, primary) {
+            (Some((_, _, true)), _) | (None, None) => self.resync_end(c, v),
+            (None, Some(p)) => {
+                self.serial += 1;
+                let seq = self.serial as u32;
+                let node = self.conns[p].node;
+                self.conns[c].volumes[v].resync.flush = Some((seq, node, false));
+                self.send(p, Packet::FlushRequests { seq });
+            }
+            (Some((_, node, false)), _) => {
+                // A lost Primary answers no more; the next try asks whoever follows it.
+                if self.conn_of(node).is_none_or(|p| !self.conns[p].connected()) {
+                    self.conns[c].volumes[v].resync.flush = None;
+                    self.changed = true;
+                }
+            }
+        }
+    }
+
+    pub(super) fn receive_flush_ack(&mut self, seq: u32, primary: NodeId) {
+        for c in 0..self.conns.len() {
+            for v in 0..self.devices.len() {
+                let flush = &mut self.conns[c].volumes[v].resync.flush;
+                if *flush == Some((seq, primary, false)) {
+                    *flush = Some((seq, primary, true));
+                    self.resync_progress(c, v);
+                }
+            }
         }
     }
 

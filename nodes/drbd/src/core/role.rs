@@ -42,7 +42,9 @@ impl RoleState {
         self.readers > 0
     }
     pub fn alarm(&self) -> Option<Time> {
-        self.waiters.iter().map(|w| w.deadline).chain(self.retry_at).min()
+        // Once the role is won, nobody is late any more: PRIMARY_IND only has to reach the disk.
+        let waiters = self.waiters.iter().filter(|_| !self.becoming);
+        waiters.map(|w| w.deadline).chain(self.retry_at).min()
     }
 }
 

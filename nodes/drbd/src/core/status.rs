@@ -22,6 +22,7 @@ impl Resource {
             self.update_md_flags();
             self.broadcast_states();
             self.progress_roles();
+            self.trust_primaries();
             self.progress_resyncs();
             self.admit();
             if !self.log.is_empty() && !self.suspended {
