@@ -1,7 +1,8 @@
 //! Block devices (on hosts also plain files, which tests use).
 //!
-//! Offsets and lengths are whole blocks of 4 KiB. A write is done when the device has accepted it; it survives power loss only after a later
-//! [`BlockDevice::flush`] that succeeded. Dropping the future of an operation does not take it
+//! Offsets and lengths are whole blocks of 4 KiB. A write is done when the device has accepted it;
+//! it survives power loss only after a later [`BlockDevice::flush`] that succeeded. Dropping the
+//! future of an operation does not take it
 //! back: the device may still carry it out.
 
 pub use crate::imp::block::BlockDevice;

@@ -1,8 +1,8 @@
 //! The watchdog: it resets this host when the program that holds it stops answering.
 //!
 //! Which one is used is the caller's explicit choice. A hardware watchdog also bites when the
-//! kernel hangs and when the program is killed; the software one lives in the program's own process,
-//! so whoever kills the program kills the guard: fit for demonstrations and tests.
+//! kernel hangs and when the program is killed; the software one lives in the program's own
+//! process, so whoever kills the program kills the guard: fit for demonstrations and tests.
 
 use std::{io, time::Duration};
 

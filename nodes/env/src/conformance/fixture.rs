@@ -5,13 +5,16 @@ use std::{fmt, future::Future, io, net::IpAddr, pin::Pin, sync::Arc, time::Durat
 /// An answer that takes a while.
 pub type Wait<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// The code of a case.
+pub type Code = fn(Arc<dyn Fixture>) -> Wait<'static, Result<(), Stop>>;
+
 /// One case.
 #[derive(Clone, Copy)]
 pub struct Case {
     /// Its name.
     pub name: &'static str,
     /// Its code.
-    pub run: fn(Arc<dyn Fixture>) -> Wait<'static, Result<(), Stop>>,
+    pub run: Code,
 }
 
 /// Why a case stopped before its end.
@@ -96,8 +99,8 @@ pub trait Fixture: Send + Sync {
     fn there(&self) -> Result<IpAddr, String>;
     /// A block device of the place of a mebibyte or more, or why there is none.
     fn device(&self, place: Place) -> Result<String, String>;
-    /// Whether the other host is a host of its own, which loses its memory with its power and boots,
-    /// or why it is not.
+    /// Whether the other host is a host of its own, which boots and loses its memory with its
+    /// power, or why it is not.
     fn reboots(&self) -> Result<(), String>;
     /// A port that nobody uses.
     fn port(&self) -> u16;

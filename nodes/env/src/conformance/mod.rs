@@ -18,7 +18,7 @@ mod udp;
 mod unix;
 
 pub use agent::{PROGRAM, main as agent};
-pub use fixture::{Case, Fault, Fixture, Place, Process, Stop, Verdict, Wait};
+pub use fixture::{Case, Code, Fault, Fixture, Place, Process, Stop, Verdict, Wait};
 
 use std::sync::Arc;
 
@@ -37,10 +37,16 @@ macro_rules! ensure_err {
     ($result:expr, $($kind:ident)|+, $what:expr) => {
         match $result {
             Err(e) if matches!(e.kind(), $(std::io::ErrorKind::$kind)|+) => {}
-            Err(e) => return Err($crate::conformance::Stop::Failed(
-                format!("{}: expected {}, got {e} ({:?})", $what, stringify!($($kind)|+), e.kind()))),
-            Ok(_) => return Err($crate::conformance::Stop::Failed(
-                format!("{}: expected {}, but it succeeded", $what, stringify!($($kind)|+)))),
+            Err(e) => {
+                let (wanted, kind) = (stringify!($($kind)|+), e.kind());
+                let text = format!("{}: expected {wanted}, got {e} ({kind:?})", $what);
+                return Err($crate::conformance::Stop::Failed(text));
+            }
+            Ok(_) => {
+                let wanted = stringify!($($kind)|+);
+                let text = format!("{}: expected {wanted}, but it succeeded", $what);
+                return Err($crate::conformance::Stop::Failed(text));
+            }
         }
     };
 }

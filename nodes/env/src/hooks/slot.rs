@@ -1,4 +1,5 @@
 //! The place in madsim's runtime where the simulator puts its world.
+#![allow(clippy::disallowed_types, reason = "the slot belongs to one runtime and is no static")]
 
 use super::{Pid, World};
 use madsim::{plugin::Simulator, runtime::Runtime, task::NodeId};

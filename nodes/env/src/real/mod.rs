@@ -1,4 +1,9 @@
 //! The door on a host: tokio and Linux.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "this is where the rest of the project is sent to"
+)]
 
 pub(crate) mod block;
 pub(crate) mod exec;

@@ -1,6 +1,6 @@
-//! `heartbeat-5`: five hosts, each sending ten UDP heartbeats a second to each other host and writing
-//! 4 KiB a second to its disk, with latencies of 1 to 10 ms. On our world, with all models, hash and
-//! host clocks on, and on madsim's own network, which is what it is compared with.
+//! `heartbeat-5`: five hosts, each sending ten UDP heartbeats a second to each other host and
+//! writing 4 KiB a second to its disk, with latencies of 1 to 10 ms. On our world, with all models,
+//! hash and host clocks on, and on madsim's own network, which is what it is compared with.
 
 use crate::process::{HostSetup, Machines, simulate};
 use bytes::Bytes;
@@ -55,7 +55,7 @@ fn measure(seconds: u64, work: impl FnOnce() -> (u64, u64)) -> Measured {
     let before = thread_cpu_s();
     let (received, hash) = work();
     let cpu_s = thread_cpu_s() - before;
-    // A load that is not carried is not fast. Those of the first moments and on their way are missing.
+    // A load that is not carried is not fast. Missing are those of the first moments and the last.
     let due = seconds * 10 * u64::from(HOSTS) * u64::from(HOSTS - 1);
     assert!(received + due / 50 + 400 >= due, "{received} of {due} heartbeats arrived");
     Measured { sim_s: seconds as f64, cpu_s, received, hash }
@@ -84,7 +84,7 @@ pub fn world(seconds: u64) -> Measured {
             let count = received.clone();
             world.add_program("heartbeat", move |args| node(args, count.clone()));
             for host in 0..HOSTS {
-                // Clocks that drift, each in its own way: the price of host clocks is in the measure.
+                // Clocks that drift, each its own way: the price of host clocks is in the measure.
                 let drift_ppm = 20 - 10 * i32::from(host);
                 let setup = HostSetup { drift_ppm, ..HostSetup::new(&format!("host-{host}")) };
                 let ix = world.add_host(setup);

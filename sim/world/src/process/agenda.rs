@@ -14,8 +14,8 @@ pub(super) enum Item<E> {
     Event(E),
 }
 
-/// A heap of (time, order of insertion). Entries are never taken back: each part remembers the time of
-/// its newest entry and ignores the others.
+/// A heap of (time, order of insertion). Entries are never taken back: each part remembers the time
+/// of its newest entry and ignores the others.
 pub(super) struct Agenda<E> {
     heap: BinaryHeap<Reverse<(SimTime, u64, Item<E>)>>,
     seq: u64,

@@ -150,7 +150,7 @@ impl<P: Payload> State<P> {
 
 /// Where on the disk a range of bytes lies.
 fn blocks_of(lv: Lv, offset: u64, len: u64) -> io::Result<(u64, u64)> {
-    let aligned = offset % BLOCK == 0 && len % BLOCK == 0;
+    let aligned = offset.is_multiple_of(BLOCK) && len.is_multiple_of(BLOCK);
     let start = lv.map(offset / BLOCK, len / BLOCK).filter(|_| aligned);
     let start = start.ok_or(ErrorKind::InvalidInput)?;
     Ok((start, len / BLOCK))

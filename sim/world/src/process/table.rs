@@ -1,5 +1,5 @@
-//! What processes hold, by handle. A handle is a place and the how-manieth tenant of it, so one that
-//! is stale finds nothing.
+//! What processes hold, by handle. A handle is a place and the how-manieth tenant of it, so one
+//! that is stale finds nothing.
 
 use env::hooks::Handle;
 

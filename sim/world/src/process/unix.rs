@@ -181,7 +181,7 @@ impl<P: Payload> State<P> {
         Ok(())
     }
 
-    /// What the peer of a closed end sees: the end of the stream, or a reset if we left data unread.
+    /// What the peer of a closed end sees: the end of the stream, or a reset if data was unread.
     pub(super) fn unix_closed(&mut self, end: UnixEnd) {
         if let Some(peer) = end.peer.and_then(|peer| self.unix(peer)) {
             peer.peer = None;
