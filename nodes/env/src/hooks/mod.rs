@@ -2,9 +2,9 @@
 //!
 //! A simulated process is one madsim node and never restarts: its node number is its birth number,
 //! and every handle it was given belongs to that number. The simulator implements [`World`] over
-//! its models and fills the [`Slot`] at the start of a run. Calls that may have to wait are shaped like
-//! polls. A handle that the world does not know (any more) is not an error of the caller but what a
-//! dead process does while it is dropped; such calls have no effect.
+//! its models and fills the [`Slot`] at the start of a run. Calls that may have to wait are shaped
+//! like polls. A handle that the world does not know (any more) is not an error of the caller but
+//! what a dead process does while it is dropped; such calls have no effect.
 
 mod panics;
 mod request;
