@@ -13,7 +13,7 @@ use drbd::packet::Packet;
 use drbd::page::Page;
 use drbd::quirks::Quirks;
 use drbd::state::{ConnState, DiskState};
-use models::disk::{Direction, Disk, Done};
+use models::disk::{Direction, Disk, Done, Op};
 use models::net::{HostId, Net, NetEvent, NetWhat};
 use models::time::SpanRange;
 use models::{Luck, SimTime, Span};
@@ -24,6 +24,8 @@ const OWN_DOWN: u64 = OWN | 1 << 40;
 const OWN_CONNECT: u64 = OWN | 1 << 41;
 /// Owner of a listener's events, in place of a node id.
 const LISTENER: u64 = 0xff;
+/// Owner of the flush with which a clean shutdown ends.
+const LAST_FLUSH: u64 = u64::MAX;
 /// `Down` is asked for again after this, when it is refused.
 const DOWN_AGAIN: Span = Span::ms(500);
 
@@ -110,6 +112,9 @@ pub struct Host {
     attempts: u32,
     stepping: Option<usize>,
     tracing: bool,
+    /// A clean shutdown asked for its last flush, and has it.
+    flushing: bool,
+    flushed: bool,
     done: Vec<Done<Page>>,
     actions: Vec<Action>,
     news: Vec<News>,
@@ -153,6 +158,8 @@ impl Host {
             attempts: 0,
             stepping: None,
             tracing: false,
+            flushing: false,
+            flushed: false,
             done: Vec::new(),
             actions: Vec::new(),
             news: Vec::new(),
@@ -243,6 +250,7 @@ impl Host {
         self.power = Power::Off;
         self.frozen = false;
         self.in_flight.clear();
+        (self.flushing, self.flushed) = (false, false);
         for slot in &mut self.slots {
             slot.lost();
         }
@@ -276,7 +284,7 @@ impl Host {
         }
     }
 
-    /// `drbdadm down all`, then power off; at the latest at `limit`.
+    /// `drbdadm down all`, a flush of the disk, then power off; at the latest at `limit`.
     pub fn shut_down(
         &mut self,
         now: SimTime,
@@ -296,7 +304,12 @@ impl Host {
 
     fn finish_shut_down(&mut self, now: SimTime, net: &mut Net<Wire>, out: &mut Vec<Out>) {
         let Power::ShuttingDown(limit) = self.power else { return };
-        if now >= limit || self.slots.iter().all(|s| s.phase == Phase::Gone) {
+        let down = self.slots.iter().all(|s| s.phase == Phase::Gone);
+        if down && !self.flushing {
+            self.flushing = true;
+            self.disk.submit_for(now, LAST_FLUSH, Op::Flush);
+        }
+        if now >= limit || down && self.flushed {
             self.kernel_is_gone(now, net);
             self.disk.power_off(now);
             out.push(Out { slot: 0, what: What::ShutDown });
@@ -486,6 +499,7 @@ impl Host {
         let mut done = std::mem::take(&mut self.done);
         self.disk.run_due(now, &mut done);
         for done in done.drain(..) {
+            self.flushed |= done.owner == LAST_FLUSH;
             let Some(pending) = self.in_flight.take(done.owner) else { continue };
             let at = usize::from(pending.slot);
             if self.slots[at].life == pending.life {

@@ -1,7 +1,7 @@
 //! `acked-write-survives`: what an application was told is written is found by whoever may serve it next.
 //!
 //! A write that was followed by an acknowledged flush survives any fault inside the budget; an unflushed one
-//! survives while copies that acknowledged it keep power and cannot be outvoted. [`crate::ledger`] keeps who owes
+//! survives while copies that acknowledged it stay up and cannot be outvoted. [`crate::ledger`] keeps who owes
 //! what, and says exactly when a copy stops to owe.
 //!
 //! Checked on the stored blocks themselves:

@@ -297,9 +297,9 @@ mod tests {
         write(&mut ledger, 1);
         flush(&mut ledger, node(0).mask());
         write(&mut ledger, 2);
-        ledger.power_lost(50, node(0));
+        ledger.host_lost(50, node(0));
         assert!(!finds(&ledger, Ledger::stamp(1, 0)), "the other copy has power");
-        ledger.power_lost(51, node(1));
+        ledger.host_lost(51, node(1));
         assert!(finds(&ledger, Ledger::stamp(1, 0)) && finds(&ledger, Ledger::stamp(2, 0)));
         assert!(!finds(&ledger, Page::Zero), "write 1 is durable");
     }
@@ -312,8 +312,8 @@ mod tests {
         let flush = ledger.flush_submitted();
         write(&mut ledger, 3);
         ledger.flushed(flush, node(0).mask());
-        ledger.power_lost(50, node(0));
-        ledger.power_lost(50, node(1));
+        ledger.host_lost(50, node(0));
+        ledger.host_lost(50, node(1));
         let found = |n| finds(&ledger, Ledger::stamp(n, 0));
         assert_eq!([found(1), found(2), found(3)], [false, true, true]);
     }
@@ -324,9 +324,9 @@ mod tests {
         write(&mut ledger, 1);
         flush(&mut ledger, both());
         let two = submit(&mut ledger, 2);
-        ledger.power_lost(21, node(1));
+        ledger.host_lost(21, node(1));
         ledger.acked(22, two, both());
-        ledger.power_lost(50, node(0));
+        ledger.host_lost(50, node(0));
         assert!(finds(&ledger, Ledger::stamp(1, 0)));
     }
 
@@ -347,9 +347,9 @@ mod tests {
         ledger.acked(2, one, node(0).mask());
         ledger.resync_started(node(1), node(0));
         ledger.resync_done(node(1), node(0));
-        ledger.power_lost(9, node(0));
+        ledger.host_lost(9, node(0));
         assert!(!finds(&ledger, Page::Zero), "the target has it, and power");
-        ledger.power_lost(10, node(1));
+        ledger.host_lost(10, node(1));
         assert!(finds(&ledger, Page::Zero), "nobody flushed it");
     }
 
@@ -372,8 +372,8 @@ mod tests {
         }
         assert!(flushed.remembered() < 4, "{}", flushed.remembered());
         assert!(never.blocks[0].versions.len() <= LONG + 1);
-        never.power_lost(100_000, node(0));
-        never.power_lost(100_000, node(1));
+        never.host_lost(100_000, node(0));
+        never.host_lost(100_000, node(1));
         assert!(finds(&never, Ledger::stamp(500, 0)), "thinned out, and nothing newer is owed");
         assert!(!finds(&never, Ledger::stamp(5_000, 0)));
     }

@@ -4,17 +4,19 @@
 //! error, or its host died first). An acked write is **owed** by the copies that acknowledged it. A copy drops out
 //! of that set when
 //!
-//! * its host loses power, unless the application flushed after the write was acked and the acknowledgement said
-//!   that this node's own disk was flushed: a volatile cache owes nothing. That a disk happened to flush for a
-//!   reason of its own does not count: after a power loss of all copies the crashed Primary is the source of the
-//!   resync, and what only another copy kept is lost by DRBD's rules, with the application's consent;
+//! * its host loses power or its kernel, unless the application flushed after the write was acked and the
+//!   acknowledgement said that this node's own disk was flushed: a volatile cache owes nothing. That a disk happened
+//!   to flush for a reason of its own, or kept its cache through a crash of the kernel, does not count: when all
+//!   copies went down, the crashed Primary is the source of the resync, and what only another copy kept is lost by
+//!   DRBD's rules, with the consent of an application that did not flush. (A copy that stays up is never overruled
+//!   that way: it knows that it was connected.);
 //! * the plan makes its disk lie, fail or rot: no replication engine repairs a disk that breaks its own word;
 //! * it becomes the target of a resync from a copy that holds the write too: from then on only the source owes it,
 //!   because a half-resynced copy is Inconsistent and may not be used. When the resync has ended (stable), the
 //!   target owes all that its source owes. If the source does **not** hold an owed write, the target keeps owing
 //!   it: a resync in the wrong direction must not launder the loss.
 //!
-//! A copy that was not UpToDate when the write was acked never counts, nor one that lost power between submission
+//! A copy that was not UpToDate when the write was acked never counts, nor one whose host went down between submission
 //! and acknowledgement.
 //!
 //! The write must be found by a reader while the copies that owe it cannot be outvoted: the copies that do not hold
@@ -56,7 +58,7 @@ pub struct Ledger {
     writes: Writes,
     blocks: Vec<Block>,
     pending: Vec<VecDeque<Pending>>,
-    lost_power: Vec<u64>,
+    lost_host: Vec<u64>,
     distrusted: NodeMask,
     acks: u64,
     touched: Vec<u64>,
@@ -70,7 +72,7 @@ impl Ledger {
             writes: Writes::default(),
             blocks: Vec::new(),
             pending: (0..NodeId::COUNT).map(|_| VecDeque::new()).collect(),
-            lost_power: vec![0; NodeId::COUNT],
+            lost_host: vec![0; NodeId::COUNT],
             distrusted: NodeMask::NONE,
             acks: 0,
             touched: Vec::new(),
@@ -114,7 +116,7 @@ impl Ledger {
         let since = self.writes[id].submitted;
         let mut holders = copies.and(self.copies).and(self.distrusted.complement());
         for node in holders.iter() {
-            if self.lost_power[node.index()] > since {
+            if self.lost_host[node.index()] > since {
                 holders.remove(node);
             }
         }
@@ -178,9 +180,9 @@ impl Ledger {
         }
     }
 
-    /// The host of a copy lost power.
-    pub fn power_lost(&mut self, now: u64, node: NodeId) {
-        self.lost_power[node.index()] = now;
+    /// The host of a copy lost its power or its kernel.
+    pub fn host_lost(&mut self, now: u64, node: NodeId) {
+        self.lost_host[node.index()] = now;
         self.pending[node.index()].clear();
         for write in self.writes.iter_mut().filter(|w| !w.durable.has(node)) {
             write.holders.remove(node);

@@ -79,7 +79,7 @@ impl World {
             What::ShutDown => {
                 self.log.add(self.now, Line::Host(host as u16, "is off"));
                 self.note(&[9, host as u64]);
-                self.host_is_gone(host, true);
+                self.host_is_gone(host);
                 if std::mem::take(&mut self.boot_wanted[host]) {
                     self.hosts[host].boot(SimTime(self.now));
                 }
@@ -183,7 +183,7 @@ impl World {
     }
 
     /// The engines of a host are gone: nobody says so, but whoever looks can see it.
-    pub(super) fn host_is_gone(&mut self, host: usize, lost_power: bool) {
+    pub(super) fn host_is_gone(&mut self, host: usize) {
         self.vms_died(host);
         for slot in 0..self.slots[host].len() {
             let (at, node) = self.slots[host][slot];
@@ -192,9 +192,9 @@ impl World {
             resource.nodes[node].view = View::new(count, resource.volumes);
             resource.exclusive.role(self.now, node, false);
             resource.roles_changed = true;
-            if lost_power && resource.nodes[node].diskful {
+            if resource.nodes[node].diskful {
                 for ledger in &mut resource.ledgers {
-                    ledger.power_lost(self.now, Resource::id(node));
+                    ledger.host_lost(self.now, Resource::id(node));
                 }
             }
         }

@@ -137,7 +137,7 @@ impl World {
 
     fn power_off(&mut self, host: usize) {
         self.boot_wanted[host] = false;
-        self.host_is_gone(host, true);
+        self.host_is_gone(host);
         self.hosts[host].power_off(SimTime(self.now), &mut self.net);
         self.timers.retain(|(_, d)| *d != Deed::Boot(host));
     }
@@ -149,7 +149,7 @@ impl World {
 
     fn crash(&mut self, host: usize) {
         if self.hosts[host].has_kernel() {
-            self.host_is_gone(host, false);
+            self.host_is_gone(host);
             self.hosts[host].crash(SimTime(self.now), &mut self.net);
             self.later(1_000_000_000, Deed::Boot(host));
         }
