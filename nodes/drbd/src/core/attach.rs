@@ -50,6 +50,7 @@ impl Device {
             al_context: 0,
             al_pending: None,
             exposed: Uuid::NONE,
+            predecessor: None,
             quorum: config.quorum == super::config::Quorum::Off,
             new_uuid: false,
             crashed_primary: false,

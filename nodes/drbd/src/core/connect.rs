@@ -26,8 +26,16 @@ impl Resource {
             (device.md.flags.has(MdFlags::PRIMARY_LOST_QUORUM), UuidFlags::PRIMARY_LOST_QUORUM),
         ];
         set.iter().filter(|(on, _)| *on).for_each(|(_, flag)| flags |= flag);
+        // While a resync from another node runs, the generation that this node will have is presented.
+        let source = self.conns.iter().find(|other| {
+            other.node != conn.node && other.volumes[v].repl == ReplState::SyncTarget
+        });
+        let resolved = source.and_then(|other| other.volumes[v].uuids.as_ref()).map(|u| u.current);
+        if resolved.is_some() {
+            flags |= UuidFlags::SYNC_TARGET;
+        }
         Uuids {
-            current: device.md.current,
+            current: resolved.unwrap_or(device.md.current),
             dirty_bits: device.weight(conn.node),
             flags: UuidFlags(flags),
             node_mask: NodeMask::NONE,
@@ -149,6 +157,17 @@ impl Resource {
             }
             self.touch_md(v);
         }
+    }
+
+    /// Bits between two copies that are UpToDate, quiet and of one generation are left over from a resync that went
+    /// past this connection. They are settled by a comparison, never dropped.
+    pub(super) fn has_stray_bits(&self, c: usize, v: usize) -> bool {
+        let pd = &self.conns[c].volumes[v];
+        let both = pd.disk == DiskState::UpToDate && self.devices[v].disk == DiskState::UpToDate;
+        let quiet = pd.repl == ReplState::Established && pd.offered.is_none();
+        both && quiet
+            && self.devices[v].weight(self.conns[c].node) > 0
+            && self.same_generation(c, v)
     }
 
     /// A connected peer moved to a generation that this node was left out of.
@@ -411,6 +430,9 @@ impl Resource {
     fn adopt_exposed(&mut self, c: usize, v: usize, state: PeerState) {
         let Some(uuids) = self.conns[c].volumes[v].uuids.clone() else { return };
         let diskless = !self.devices[v].has_disk();
+        if state.disk == DiskState::UpToDate && !self.data_accessible(v) {
+            self.return_to_predecessor(v, uuids.current);
+        }
         if diskless && state.disk == DiskState::UpToDate && !self.distrusts(c, v) {
             self.devices[v].exposed = uuids.current;
         }

@@ -90,6 +90,9 @@ impl Resource {
         let diskful = self.devices[v].disk == DiskState::UpToDate;
         if diskful {
             self.rotate(v, uuid, weak, None);
+        } else {
+            let old = self.devices[v].exposed;
+            self.devices[v].predecessor.get_or_insert(old);
         }
         self.devices[v].exposed = uuid;
         self.notice(Notice::NewCurrentUuid(volume, uuid));
@@ -144,6 +147,22 @@ impl Resource {
     pub(super) fn generation_confirmed(&mut self) {
         self.generation = Generation::Idle;
         self.changed = true;
+        for v in 0..self.devices.len() {
+            if self.data_accessible(v) {
+                self.devices[v].predecessor = None;
+            }
+        }
+    }
+
+    /// A Primary without a disk meets a copy of the generation before the one that nobody confirmed: no write was
+    /// completed since, so it goes back to it.
+    pub(super) fn return_to_predecessor(&mut self, v: usize, theirs: Uuid) {
+        let device = &mut self.devices[v];
+        if device.predecessor.is_some_and(|old| old.same(theirs)) && !device.has_disk() {
+            device.predecessor = None;
+            device.exposed = theirs;
+            device.new_uuid = self.role == Role::Primary;
+        }
     }
 
     /// A lost disk takes a generation that waits for its superblock with it.

@@ -209,13 +209,17 @@ fn by_disk_state(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
         Outcome::Source(_) | Outcome::Target(_) => me.disk != peer.disk,
         _ => false,
     };
-    match decides {
-        true if me.disk > peer.disk => {
-            Verdict { rule: "disk-states", outcome: Outcome::Source(Bits::Use) }
-        }
-        true => Verdict { rule: "disk-states", outcome: Outcome::Target(Bits::Use) },
-        false => verdict,
+    if !decides {
+        return verdict;
     }
+    let source = me.disk > peer.disk;
+    let (from, to) = if source { (me, peer) } else { (peer, me) };
+    // A target that syncs from somebody else presented that node's generation: its bits count only if the source
+    // keeps a slot for what the target really holds.
+    let untracked = to.has(UuidFlags::SYNC_TARGET) && from.slot(to.node).is_none();
+    let bits = if untracked { Bits::All } else { Bits::Use };
+    let outcome = if source { Outcome::Source(bits) } else { Outcome::Target(bits) };
+    Verdict { rule: "disk-states", outcome }
 }
 
 /// Equal generations and yet bits are set: writes that one side has and the other may lack. Who is Primary, who

@@ -93,6 +93,8 @@ pub(super) struct Device {
     pub al_pending: Option<super::attach::AlWrite>,
     /// Generation that the data seen by applications belongs to (also without a disk).
     pub exposed: Uuid,
+    /// Without a disk: the generation before `exposed`, until a peer with data confirmed that it has `exposed`.
+    pub predecessor: Option<Uuid>,
     pub quorum: bool,
     /// A new current UUID is due before the next request.
     pub new_uuid: bool,

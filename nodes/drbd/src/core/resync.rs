@@ -718,12 +718,16 @@ impl Resource {
 
     /// When a disk that is behind asks again for a resync.
     pub(super) fn ask_alarm(&self, v: usize) -> Option<Time> {
-        self.devices[v].ask_at.filter(|_| self.possible_source(v).is_some())
+        self.devices[v].ask_at.filter(|_| {
+            let stray = (0..self.conns.len()).any(|c| self.has_stray_bits(c, v));
+            stray || self.possible_source(v).is_some()
+        })
     }
 
     /// A disk that is behind asks an authoritative peer to compare, once a second (drbd_try_to_get_resynced).
     fn try_to_get_resynced(&mut self, v: usize) {
-        let Some(c) = self.possible_source(v) else { return };
+        let stray = || (0..self.conns.len()).find(|c| self.has_stray_bits(*c, v));
+        let Some(c) = self.possible_source(v).or_else(stray) else { return };
         if self.devices[v].ask_at.is_none_or(|at| at <= self.now) {
             self.devices[v].ask_at = Some(self.now.plus_ms(1_000));
             self.renegotiate(c, v);
