@@ -14,6 +14,8 @@ mod resource;
 mod rest;
 mod story;
 mod vm;
+#[cfg(test)]
+mod tests;
 
 pub use build::build;
 
@@ -264,6 +266,16 @@ impl World {
             recovery: self.recovery,
             faults: self.faults,
             log,
+        }
+    }
+
+    /// Overwrites every stored block of a host's first copy that an application has written.
+    #[cfg(test)]
+    fn corrupt_for_test(&mut self, host: usize) {
+        let (at, _) = self.slots[host][0];
+        for block in 0..self.resources[at].ledgers[0].span() {
+            let page = crate::ledger::Ledger::stamp(u64::MAX >> 25, block);
+            self.hosts[host].rot(0, 0, block, page);
         }
     }
 

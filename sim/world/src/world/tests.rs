@@ -1,0 +1,130 @@
+//! Whole runs: the same twice, a calm pool keeps and checks every promise, and plans do what they say.
+
+use crate::outcome::{Outcome, RunOptions};
+use crate::run::run;
+use scenarios::{Do, Scenario, Step};
+use std::time::Duration;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn options(seed: u64) -> RunOptions {
+    let wall_limit = Duration::from_secs(120);
+    RunOptions { seed, quirks: drbd::quirks::Quirks::default(), keep_log: false, wall_limit }
+}
+
+/// Three hosts, two volumes, no faults.
+fn calm(seconds: u64) -> Scenario {
+    let mut scenario = crate::bench::lifetime::scenario();
+    scenario.step.clear();
+    scenario.heals = false;
+    scenario.horizon = seconds * SECOND;
+    scenario
+}
+
+fn with(mut scenario: Scenario, steps: &[(u64, Do)]) -> Scenario {
+    let step =
+        |(at, action): &(u64, Do)| Step { id: None, at: at * SECOND, action: action.clone() };
+    scenario.step = steps.iter().map(step).collect();
+    scenario
+}
+
+fn passes(outcome: &Outcome) {
+    if let Some(failure) = &outcome.failure {
+        panic!("t={} {}: {}", failure.at, failure.promise, failure.what);
+    }
+}
+
+#[test]
+fn a_calm_pool_keeps_every_promise_and_is_checked() {
+    let outcome = run(&calm(20), &options(1));
+    passes(&outcome);
+    for promise in [
+        "acked-write-survives",
+        "reads-are-fresh",
+        "uptodate-means-identical",
+        "one-primary",
+        "quorum-is-exclusive",
+        "no-forbidden-state",
+    ] {
+        assert!(outcome.promises[promise] > 0, "{promise} was never checked");
+    }
+    assert!(outcome.faults.is_empty() && outcome.recovery.is_empty(), "{:?}", outcome.recovery);
+}
+
+#[test]
+fn a_run_is_the_same_twice_and_another_seed_is_another_run() {
+    let scenario = with(calm(30), &[(5, Do::Crash { host: "alpha".to_owned() })]);
+    let hash = |seed| {
+        let outcome = run(&scenario, &options(seed));
+        (outcome.trace_hash, outcome.events, outcome.sim_ns)
+    };
+    assert_eq!(hash(1), hash(1));
+    assert_ne!(hash(1), hash(2));
+}
+
+#[test]
+fn keeping_the_log_changes_nothing_but_the_log() {
+    let scenario = calm(5);
+    let plain = run(&scenario, &options(3));
+    let kept = run(&scenario, &RunOptions { keep_log: true, ..options(3) });
+    assert_eq!(plain.trace_hash, kept.trace_hash);
+    assert!(plain.log.is_empty() && kept.log.len() > 1_000);
+    assert!(kept.log.is_sorted_by_key(|line| line.at));
+}
+
+#[test]
+fn drawn_runs_repeat_too() {
+    for seed in 0..8 {
+        let scenario = crate::swarm::draw(seed);
+        let once = run(&scenario, &options(seed));
+        let again = run(&scenario, &options(seed));
+        assert_eq!(once.trace_hash, again.trace_hash, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_vm_moves_and_its_outage_is_measured() {
+    let to = Some("bravo".to_owned());
+    let moved = with(calm(20), &[(5, Do::MoveVm { vm: "vm-a".to_owned(), to })]);
+    let outcome = run(&moved, &options(4));
+    passes(&outcome);
+    assert_eq!(outcome.recovery["vm-moved"].len(), 1);
+    assert_eq!(outcome.faults["move-vm"], 1);
+}
+
+#[test]
+fn a_run_is_cut_at_its_wall_limit() {
+    let outcome = run(&calm(100_000), &RunOptions { wall_limit: Duration::ZERO, ..options(1) });
+    let failure = outcome.failure.expect("nothing ends that fast");
+    assert_eq!(failure.class, crate::outcome::Class::Limit);
+}
+
+/// The promise must be able to fail in a whole run too: data that changes behind the engine's back, and without
+/// the plan saying so, is found.
+#[test]
+fn corruption_that_no_plan_made_is_caught() {
+    let mut world = super::build(&calm(20), &options(5));
+    let mut struck = false;
+    while world.next_due() <= world.horizon() && !world.has_failed() {
+        let due = world.next_due();
+        world.run_due(due);
+        if !struck && world.now() > 10 * SECOND {
+            struck = true;
+            world.corrupt_for_test(0);
+        }
+    }
+    let failure = world.finish().failure.expect("the copies differ now");
+    let found = ["acked-write-survives", "uptodate-means-identical", "reads-are-fresh"];
+    assert!(found.contains(&failure.promise), "{}", failure.promise);
+}
+
+/// Under the executor of simulated processes the same world gives the same trace.
+#[cfg(madsim)]
+#[test]
+fn the_runtime_drives_a_world_as_the_direct_loop_does() {
+    let scenario = with(calm(20), &[(5, Do::Crash { host: "alpha".to_owned() })]);
+    let direct = run(&scenario, &options(6)).trace_hash;
+    let mut world = super::build(&scenario, &options(6));
+    crate::drive::drive_in_runtime(&mut world, 6, Duration::from_secs(120));
+    assert_eq!(world.finish().trace_hash, direct);
+}
