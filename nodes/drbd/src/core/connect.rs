@@ -90,6 +90,7 @@ impl Resource {
     /// UUIDs and state of one volume, remembered for the verdict.
     pub(super) fn offer(&mut self, c: usize, v: usize, flags: u64) {
         let volume = VolumeNumber(v as u16);
+        self.return_to_predecessor(v);
         let state = self.peer_state(c, v);
         let mut uuids = self.uuids_for(c, v);
         uuids.flags.0 |= flags;
@@ -323,6 +324,9 @@ impl Resource {
     fn refusal(&mut self, c: usize, v: usize, verdict: Verdict) -> Option<Refusal> {
         let primary = self.role == Role::Primary;
         match verdict.outcome {
+            Outcome::SplitBrain(_) | Outcome::Unrelated if self.is_unsettled(c, v) => {
+                Some(Refusal::HandshakeRetry)
+            }
             Outcome::SplitBrain(_) => {
                 self.notice(Notice::Note("Split-Brain detected, dropping connection!".to_owned()));
                 Some(Refusal::HandshakeDisconnect)
@@ -341,6 +345,18 @@ impl Resource {
             Outcome::None if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
             _ => None,
         }
+    }
+
+    /// A side that follows a Primary or a source elsewhere may just be about to hear of a new generation.
+    fn is_unsettled(&self, c: usize, v: usize) -> bool {
+        let pd = &self.conns[c].volumes[v];
+        let flags = |uuids: &Uuids| uuids.flags;
+        let mine = pd.offered.as_ref().map(|(uuids, _)| flags(uuids));
+        let theirs = pd.uuids.as_ref().map(|uuids| flags(uuids));
+        [mine, theirs]
+            .into_iter()
+            .flatten()
+            .any(|flags| flags.has(UuidFlags::SYNC_TARGET) || !flags.has(UuidFlags::STABLE))
     }
 
     /// A diskless Primary meets a peer whose generation succeeds its own.
@@ -430,9 +446,6 @@ impl Resource {
     fn adopt_exposed(&mut self, c: usize, v: usize, state: PeerState) {
         let Some(uuids) = self.conns[c].volumes[v].uuids.clone() else { return };
         let diskless = !self.devices[v].has_disk();
-        if state.disk == DiskState::UpToDate && !self.data_accessible(v) {
-            self.return_to_predecessor(v, uuids.current);
-        }
         if diskless && state.disk == DiskState::UpToDate && !self.distrusts(c, v) {
             self.devices[v].exposed = uuids.current;
         }
@@ -448,8 +461,8 @@ impl Resource {
             let other = uuids.is_some_and(|uuids| {
                 !uuids.current.is_none() && !uuids.current.same(self.devices[v].md.current)
             });
-            if diskless_primary && other && mine == DiskState::UpToDate {
-                self.set_disk(v, DiskState::Consistent);
+            if diskless_primary && other && mine > DiskState::Outdated {
+                self.set_disk(v, DiskState::Outdated);
             }
             return;
         }

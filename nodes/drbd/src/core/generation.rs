@@ -57,6 +57,11 @@ impl Resource {
             || self.conns.iter().any(|conn| conn.volumes.iter().any(|pd| pd.offered.is_some()))
     }
 
+    /// A generation that is not durable here is not to be shown to anybody.
+    pub(super) fn generation_is_young(&self) -> bool {
+        matches!(self.generation, Generation::Durable(_))
+    }
+
     fn make_generation(&mut self) {
         let due: Vec<usize> = (0..self.devices.len())
             .filter(|v| self.devices[*v].new_uuid && self.data_accessible(*v))
@@ -154,14 +159,17 @@ impl Resource {
         }
     }
 
-    /// A Primary without a disk meets a copy of the generation before the one that nobody confirmed: no write was
-    /// completed since, so it goes back to it.
-    pub(super) fn return_to_predecessor(&mut self, v: usize, theirs: Uuid) {
+    /// A Primary without a disk lost all data before anybody confirmed its new generation: no write was completed in
+    /// it, so it presents the one before.
+    pub(super) fn return_to_predecessor(&mut self, v: usize) {
+        if self.data_accessible(v) || self.devices[v].has_disk() {
+            return;
+        }
+        let primary = self.role == Role::Primary;
         let device = &mut self.devices[v];
-        if device.predecessor.is_some_and(|old| old.same(theirs)) && !device.has_disk() {
-            device.predecessor = None;
-            device.exposed = theirs;
-            device.new_uuid = self.role == Role::Primary;
+        if let Some(old) = device.predecessor.take() {
+            device.exposed = old;
+            device.new_uuid |= primary;
         }
     }
 

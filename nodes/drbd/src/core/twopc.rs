@@ -112,7 +112,7 @@ impl Resource {
                 if conn.is_none_or(|conn| conn.greeting.is_none()) {
                     return;
                 }
-                None
+                self.generation_is_young().then_some(Refusal::InTransientState)
             }
             Purpose::Disconnect(node, _) => {
                 let connected = self.conn_of(node).is_some_and(|c| self.conns[c].connected());
@@ -223,7 +223,8 @@ impl Resource {
             return self.progress_votes();
         }
         let connect = request.change == Change::Connect && request.target == Some(self.me());
-        if connect && self.conns[c].greeting.is_none() {
+        let not_now = self.conns[c].greeting.is_none() || self.generation_is_young();
+        if connect && not_now {
             return self.send(c, Packet::TwopcVote(request.id, TwopcVote::Retry));
         }
         if let Some(ongoing) = &self.twopc.ongoing {
