@@ -145,9 +145,8 @@ impl Real {
         let dir = dir.to_string_lossy().into_owned();
         file::create_dir(&dir).await?;
         let exe = std::env::current_exe()?.to_string_lossy().into_owned();
-        let device = loop_device(&dir).await.map_err(|e| format!("there is no loop device: {e}"));
-        let other = Namespace::build(tag).await;
-        let other = other.map_err(|e| format!("there is no network namespace: {e}"));
+        let device = loop_device(&dir).await.map_err(|e| lacks("loop device", &e));
+        let other = Namespace::build(tag).await.map_err(|e| lacks("network namespace", &e));
         // Below the range from which the kernel takes ports by itself.
         let port = AtomicU16::new(20_000 + (tag % 10_000) as u16);
         Ok(Real { dir, exe, device, other, port, there: Mutex::default() })
@@ -218,6 +217,12 @@ impl Real {
         }
         Ok(Box::new(Running(agent)))
     }
+}
+
+/// The same words on every machine, as skips are listed by their words; the cause goes beside.
+fn lacks(what: &str, why: &io::Error) -> String {
+    println!("note: no {what}: {why}");
+    format!("this machine lets us have no {what}")
 }
 
 async fn loop_device(dir: &str) -> io::Result<String> {

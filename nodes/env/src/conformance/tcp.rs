@@ -20,7 +20,11 @@ list_cases![
     an_address_of_others_is_refused,
     connect_from_a_chosen_address,
     a_dropped_listener_refuses,
+    the_loopback_is_an_address_of_its_own,
+    an_unspecified_address_is_every_address,
 ];
+
+const LOOPBACK: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
 async fn connect_to_nobody_is_refused(f: &dyn Fixture) -> Result<(), Stop> {
     for ip in [Some(f.here()), f.there().ok()].into_iter().flatten() {
@@ -98,5 +102,36 @@ async fn a_dropped_listener_refuses(f: &dyn Fixture) -> Result<(), Stop> {
     let addr = listener.local_addr()?;
     drop(listener);
     ensure_err!(TcpStream::connect(addr).await, ConnectionRefused, "a connect after the drop");
+    Ok(())
+}
+
+/// The same port on two addresses of one host is two listeners.
+async fn the_loopback_is_an_address_of_its_own(f: &dyn Fixture) -> Result<(), Stop> {
+    let listener = TcpListener::bind(SocketAddr::new(LOOPBACK, 0)).await?;
+    let addr = listener.local_addr()?;
+    let (made, accepted) = crate::join!(TcpStream::connect(addr), listener.accept());
+    ensure!(made?.local_addr()?.ip() == LOOPBACK, "came from elsewhere");
+    ensure!(accepted?.1.ip() == LOOPBACK, "accepted from elsewhere");
+    if f.here() != LOOPBACK {
+        let outside = SocketAddr::new(f.here(), addr.port());
+        let refused = TcpStream::connect(outside).await;
+        ensure_err!(refused, ConnectionRefused, "a connect past the loopback");
+        TcpListener::bind(outside).await?;
+    }
+    Ok(())
+}
+
+async fn an_unspecified_address_is_every_address(f: &dyn Fixture) -> Result<(), Stop> {
+    let any = IpAddr::from([0, 0, 0, 0]);
+    let listener = TcpListener::bind(SocketAddr::new(any, 0)).await?;
+    let port = listener.local_addr()?.port();
+    for ip in [f.here(), LOOPBACK] {
+        let addr = SocketAddr::new(ip, port);
+        let (made, accepted) = crate::join!(TcpStream::connect(addr), listener.accept());
+        made?;
+        ensure!(accepted?.0.local_addr()? == addr, "accepted at another address than {addr}");
+    }
+    let taken = TcpListener::bind(SocketAddr::new(LOOPBACK, port)).await;
+    ensure_err!(taken, AddrInUse, "a listener below the one for all");
     Ok(())
 }

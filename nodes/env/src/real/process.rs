@@ -33,7 +33,6 @@ where
 
 /// The wish of others that this process ends: SIGTERM or SIGINT. From [`StopSignal::listen`] on
 /// neither ends the process by itself.
-#[derive(Debug)]
 pub struct StopSignal {
     terminate: Signal,
     interrupt: Signal,
