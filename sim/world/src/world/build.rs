@@ -115,6 +115,7 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         ledgers: Vec::new(),
         exclusive: Exclusive::new(count, notice),
         roles_changed: false,
+        resynced: vec![false; volumes],
     };
     let copies = resource.copies();
     resource.ledgers = (0..volumes).map(|_| Ledger::new(copies)).collect();

@@ -172,6 +172,7 @@ impl World {
 
     fn resync_done(&mut self, at: usize, node: usize, peer: NodeId, volume: usize, stable: bool) {
         let resource = &mut self.resources[at];
+        resource.resynced[volume] = true;
         if stable {
             resource.ledgers[volume].resync_done(Resource::id(node), peer);
         }

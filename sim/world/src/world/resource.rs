@@ -73,6 +73,8 @@ pub struct Resource {
     pub exclusive: Exclusive,
     /// A role or connection changed since the last look.
     pub roles_changed: bool,
+    /// By volume: a resync ended since copies were last compared, so compare everything.
+    pub resynced: Vec<bool>,
 }
 
 impl Resource {

@@ -93,7 +93,7 @@ impl World {
                 continue;
             }
             let mut blocks = std::mem::take(&mut self.scratch);
-            if everything {
+            if everything || std::mem::take(&mut self.resources[at].resynced[volume]) {
                 blocks.clear();
                 blocks.extend(0..self.resources[at].ledgers[volume].span());
             } else {
