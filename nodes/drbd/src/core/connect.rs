@@ -483,6 +483,26 @@ impl Resource {
         }
     }
 
+    /// All copies are connected, idle, Outdated and of one generation: none of them can be behind another.
+    pub(super) fn everybody_is_here(&mut self) {
+        if self.role == Role::Primary || !self.far_primaries.is_empty() {
+            return;
+        }
+        for v in 0..self.devices.len() {
+            let idle = |c: usize| {
+                let (conn, pd) = (&self.conns[c], &self.conns[c].volumes[v]);
+                let outdated = matches!(pd.disk, DiskState::Outdated | DiskState::Consistent);
+                let settled = pd.repl == ReplState::Established && self.same_generation(c, v);
+                !conn.config.diskful || (conn.connected() && outdated && settled)
+            };
+            let primary = self.conns.iter().any(|conn| conn.role == Role::Primary);
+            let all = (0..self.conns.len()).all(idle) && !primary;
+            if all && self.devices[v].disk == DiskState::Outdated {
+                self.set_disk(v, DiskState::Consistent);
+            }
+        }
+    }
+
     /// A copy that is only Consistent is UpToDate if a Primary without a disk of its own works on just this generation.
     pub(super) fn trust_primaries(&mut self) {
         for v in 0..self.devices.len() {

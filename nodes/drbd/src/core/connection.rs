@@ -178,6 +178,7 @@ impl Resource {
             self.forget_received(c);
             self.serve_waiting(c);
         }
+        self.pings_answered();
         self.twopc_conn_lost(c);
         if was_primary && !graceful {
             self.primary_lost(c);
@@ -289,7 +290,11 @@ impl Resource {
         let early = self.conns[c].greeting.is_some();
         match packet {
             Packet::Ping => self.send(c, Packet::PingAck),
-            Packet::PingAck => self.conns[c].pinged = None,
+            Packet::PingAck => {
+                self.conns[c].pinged = None;
+                self.conns[c].ping_wanted = false;
+                self.pings_answered();
+            }
             Packet::TwopcPrepare(req) => self.twopc_prepare(c, req),
             Packet::TwopcVote(id, vote) => self.twopc_vote(c, id, vote),
             Packet::TwopcCommit(commit) => self.twopc_commit(c, commit),

@@ -19,6 +19,8 @@ pub(super) enum Generation {
     /// None is being made.
     #[default]
     Idle,
+    /// Peers are pinged: a peer that is gone, but not noticed yet, must not count as having it.
+    Pinging,
     /// The superblocks of so many volumes are being written.
     Durable(usize),
     /// A two-phase commit tells everybody.
@@ -44,11 +46,44 @@ impl Resource {
         if !self.needs_generation_now() {
             return false;
         }
-        if self.suspended || self.role != Role::Primary || self.uuids_locked() {
+        let held = self.suspended || self.role != Role::Primary || !self.all_quorate();
+        if held || self.uuids_locked() {
             return true;
         }
-        self.make_generation();
+        self.ping_all();
         true
+    }
+
+    fn ping_all(&mut self) {
+        self.generation = Generation::Pinging;
+        for c in 0..self.conns.len() {
+            if self.conns[c].connected() {
+                self.conns[c].ping_wanted = true;
+                self.conns[c].pinged = None;
+                self.ping(c);
+            }
+        }
+        self.pings_answered();
+    }
+
+    /// Goes on once every peer has answered, or is known to be gone.
+    pub(super) fn pings_answered(&mut self) {
+        if self.generation != Generation::Pinging || self.conns.iter().any(|conn| conn.ping_wanted)
+        {
+            return;
+        }
+        self.generation = Generation::Idle;
+        self.changed = true;
+        self.update_quorum();
+        self.update_suspension();
+        let primary = self.role == Role::Primary;
+        if primary && !self.suspended && !self.uuids_locked() && self.all_quorate() {
+            self.make_generation();
+        }
+    }
+
+    fn all_quorate(&self) -> bool {
+        self.devices.iter().all(|device| device.quorum)
     }
 
     /// The UUIDs must not change between the two halves of a handshake.

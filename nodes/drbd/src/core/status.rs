@@ -23,6 +23,7 @@ impl Resource {
             self.broadcast_states();
             self.progress_roles();
             self.trust_primaries();
+            self.everybody_is_here();
             self.progress_resyncs();
             self.admit();
             if !self.log.is_empty() && !self.suspended {
@@ -35,7 +36,7 @@ impl Resource {
         }
     }
 
-    fn update_quorum(&mut self) {
+    pub(super) fn update_quorum(&mut self) {
         for v in 0..self.devices.len() {
             let had = self.devices[v].quorum;
             let has = self.compute_quorum(v);
@@ -99,7 +100,7 @@ impl Resource {
             && self.members == self.me().mask()
     }
 
-    fn update_suspension(&mut self) {
+    pub(super) fn update_suspension(&mut self) {
         let primary = self.role == Role::Primary;
         let lost_quorum = self.config.on_no_quorum == OnLoss::SuspendIo
             && self.devices.iter().any(|device| !device.quorum);
