@@ -1,5 +1,6 @@
-//! The command line: what it says, byte by byte, and how it ends. Golden texts are under `cli/`; write them anew with
-//! `UPDATE_GOLDEN=1 cargo test -p tests --test cli` and read the difference before committing it.
+//! The command line: what it says, byte by byte, and how it ends. Golden texts are under `cli/`;
+//! write them anew with `UPDATE_GOLDEN=1 cargo test -p tests --test cli` and read the difference
+//! before committing it.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts the real binary")]
 
 use serde_json::Value;

@@ -262,6 +262,15 @@ mod tests {
     }
 
     #[test]
+    fn scenarios_list_promises_that_somebody_checks() {
+        let known: Vec<_> = sim::check::Promise::ALL.iter().map(|it| it.name()).collect();
+        for file in scenarios::BUILTIN {
+            let scenario = scenarios::read(file.path, file.text).expect("a good file");
+            assert_eq!(listed(file.path, &scenario, &known), Ok(()));
+        }
+    }
+
+    #[test]
     fn flags_say_which_runs() {
         let bare = asked(&[]).expect("runs");
         assert_eq!(bare.batches[0].0.len(), scenarios::BUILTIN.len());

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 use std::path::Path;
-use std::time::Duration;
 
+use crate::report::Frame;
 use crate::report::failure::replay;
 use crate::report::tally::{Failure, Tally, is_whole, percentile};
 
 /// The document. Hashes are strings, because 64 bits do not survive as a number everywhere.
-pub fn document(tally: &mut Tally, commit: &str, wall: Duration, exit_code: u8) -> Value {
+pub fn document(tally: &mut Tally, frame: &Frame, exit_code: u8) -> Value {
     let seconds = |ns: u128| ns as f64 / 1e9;
     let runs: Vec<_> = tally
         .runs
@@ -32,7 +32,9 @@ pub fn document(tally: &mut Tally, commit: &str, wall: Duration, exit_code: u8) 
         .collect();
     let failures: Vec<_> = tally.failures.iter().map(failure).collect();
     json!({
-        "commit": commit,
+        "commit": frame.commit,
+        "quirk": frame.quirk,
+        "interrupted": frame.interrupted,
         "exit_code": exit_code,
         "scenarios": {
             "passed": tally.passed,
@@ -44,7 +46,7 @@ pub fn document(tally: &mut Tally, commit: &str, wall: Duration, exit_code: u8) 
         "healed": tally.healed,
         "sim_seconds": seconds(tally.sim_ns),
         "cpu_seconds": seconds(tally.cpu_ns),
-        "wall_seconds": wall.as_secs_f64(),
+        "wall_seconds": frame.wall.as_secs_f64(),
         "peak_mib": tally.peak_kib as f64 / 1_024.0,
         "events": tally.events as u64,
         "runs": runs,

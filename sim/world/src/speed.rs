@@ -1,7 +1,7 @@
 //! `sim bench`: how fast the simulator is, against its targets.
 //!
-//! Speeds are simulated seconds per CPU second of one thread, the median of several runs, each on a thread of its own;
-//! loads that are compared take turns, so that a busy machine slows both.
+//! Speeds are simulated seconds per CPU second of one thread, the median of several runs, each on a
+//! thread of its own; loads that are compared take turns, so that a busy machine slows both.
 
 use clap::Parser;
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::json::write;
 use crate::report::text::{count, table};
-use crate::runner::peak_kib;
+use crate::runner::{peak_kib, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -101,14 +101,14 @@ fn measure(bench: &Bench) -> Result<u8, String> {
     heartbeats(&mut all)?;
     scaling(&mut all)?;
     let rows: Vec<_> = all.iter().map(Measured::row).collect();
-    print!("{}", table(&rows));
+    say(&table(&rows));
     let passed = all.iter().filter(|it| it.met() == Some(true)).count();
     let failed = all.iter().filter(|it| it.met() == Some(false)).count();
     if let Some(path) = &bench.json {
         let measured: Map<_, _> = all.iter().map(|it| (it.name.to_owned(), document(it))).collect();
         write(path, &json!({"measured": measured, "passed": passed, "failed": failed}))?;
     }
-    println!("{passed} passed, {failed} failed");
+    say(&format!("{passed} passed, {failed} failed\n"));
     Ok(u8::from(failed > 0))
 }
 

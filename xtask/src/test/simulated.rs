@@ -88,12 +88,24 @@ pub fn quirks() -> Result<Counts> {
     for (_, name) in names.iter().enumerate().filter(|(i, _)| i % SHARE == turn % SHARE) {
         let (json, _) = sim(&["--quirk", name, "--for", QUIRK_TIME])?;
         let code = json["exit_code"].as_i64().unwrap_or(0);
-        let caught = code == SAFETY || code == LIVENESS;
         let runs = json["runs"].as_array().map_or(0, Vec::len);
         println!("quirk {name}: exit {code} after {runs} runs");
-        counts.add(Counts::of(caught, format!("quirk {name} was not caught: exit {code}")));
+        counts.add(if code == SAFETY || code == LIVENESS {
+            passes_without(name, &json)?
+        } else {
+            Counts::fail(format!("quirk {name} was not caught: exit {code}"))
+        });
     }
     Ok(counts)
+}
+
+/// The run that caught a quirk has to pass without it: else it caught something else.
+fn passes_without(quirk: &str, caught: &Value) -> Result<Counts> {
+    let seed = caught["failures"][0]["seed"].as_u64().context("a failure without a seed")?;
+    let (json, _) = sim(&["--seed", &seed.to_string()])?;
+    let note =
+        format!("quirk {quirk}: seed {seed} fails without it too, so it was not what failed");
+    Ok(Counts::of(json["exit_code"] == 0, note))
 }
 
 /// How many commits there are: the share moves on with each.

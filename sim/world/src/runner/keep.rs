@@ -36,7 +36,7 @@ pub fn keep(
         let folder = runs_folder().join(folder_name(job, done));
         let note = match failed.severity {
             Severity::NotDeterministic => differing(pool, job, &folder),
-            _ => again(pool, job, done, &folder),
+            _ => again(pool, job, done, &folder).or_else(|| without_quirk(pool, job)),
         };
         let mut it = Kept { folder: folder.display().to_string(), files: Vec::new(), note };
         let report = failure::block(failing, None, commit, usize::MAX);
@@ -109,6 +109,15 @@ fn again(pool: &mut Pool, job: &Job, done: &Done, folder: &Path) -> Option<Strin
     }
 }
 
+/// A run that fails without its quirk too says nothing about the quirk.
+fn without_quirk(pool: &mut Pool, job: &Job) -> Option<String> {
+    let quirk = job.quirk.as_ref()?;
+    let plain = run(pool, Job { quirk: None, ..job.clone() }).ok()?;
+    let failed = plain.failed?;
+    let promise = failed.promise;
+    Some(format!("fails without {quirk} too ({promise}): this is not the quirk's doing"))
+}
+
 /// Makes the run twice with its log; says which event differs first.
 fn differing(pool: &mut Pool, job: &Job, folder: &Path) -> Option<String> {
     let mut logs = Vec::new();
@@ -148,6 +157,6 @@ pub fn print_log() -> Result<(), String> {
     let log = std::fs::read_to_string(&path).map_err(|error| {
         format!("{}: {error}; a run that is killed or panics has no log", path.display())
     })?;
-    print!("{log}");
+    super::say(&log);
     Ok(())
 }

@@ -10,6 +10,7 @@ pub mod worker;
 pub use worker::peak_kib;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -47,7 +48,8 @@ pub fn main() -> u8 {
         }
     };
     if cli.list {
-        scenarios::BUILTIN.iter().for_each(|file| println!("{}", file.family_and_name()));
+        let names = scenarios::BUILTIN.iter().map(|file| format!("{}\n", file.family_and_name()));
+        say(&names.collect::<String>());
         return 0;
     }
     let asked = match checked(&cli) {
@@ -62,6 +64,12 @@ pub fn main() -> u8 {
         eprintln!("error: {message}");
         Severity::Own.exit_code()
     })
+}
+
+/// Prints. A reader that has seen enough (`| head`) is no reason to panic.
+pub fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// The runs that were asked for; `None` if the answer is printed already.
@@ -106,7 +114,7 @@ fn list_quirks() {
         [quirk.name, quirk.promise, quirk.origin].map(str::to_owned).to_vec()
     };
     let rows: Vec<_> = std::iter::once(head).chain(quirks.map(row)).collect();
-    print!("{}", report::text::table(&rows));
+    say(&report::text::table(&rows));
 }
 
 fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
@@ -160,9 +168,9 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         quirk: cli.quirk.as_deref(),
         interrupted,
     };
-    print!("{}", report::render(&mut tally, &frame));
+    say(&report::render(&mut tally, &frame));
     if let Some(path) = &cli.json {
-        json::write(path, &json::document(&mut tally, &commit, wall, code))?;
+        json::write(path, &json::document(&mut tally, &frame, code))?;
     }
     Ok(code)
 }

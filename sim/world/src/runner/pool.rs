@@ -105,6 +105,10 @@ impl Pool {
 
     /// Waits for a result, at most this long. What hangs or dies counts as a result.
     pub fn wait(&mut self, patience: Duration) -> Result<Option<(usize, Ticket, Done)>, String> {
+        // Also while others are busy: their results must not keep a hanging run alive.
+        if let Some(cut) = self.cut_hanging()? {
+            return Ok(Some(cut));
+        }
         match self.heard.recv_timeout(patience) {
             Ok((slot, birth, _)) if self.workers[slot].birth != birth => Ok(None),
             Ok((slot, _, Heard::Done(done))) => {
@@ -112,7 +116,7 @@ impl Pool {
                 Ok(ticket.map(|ticket| (slot, ticket, *done)))
             }
             Ok((slot, _, Heard::Closed)) => self.died(slot),
-            Err(RecvTimeoutError::Timeout) => self.cut_hanging(),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err("no worker is left".to_owned()),
         }
     }

@@ -92,7 +92,7 @@ fn one(job: &Job, panics: &Panics) -> Done {
     let before = thread_cpu_ns();
     match catch_unwind(AssertUnwindSafe(|| prepared(job, &mut done))) {
         Ok(Ok(outcome)) => done.absorb(outcome),
-        Ok(Err(failed)) => done.failed = Some(failed),
+        Ok(Err(failed)) => done.failed = Some(*failed),
         Err(_) => done.failed = Some(Failed::bare(Severity::Panic, "panic", String::new())),
     }
     if let (Some(failed), Some((text, backtrace))) = (&mut done.failed, take()) {
@@ -106,8 +106,8 @@ fn one(job: &Job, panics: &Panics) -> Done {
     done
 }
 
-fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Failed> {
-    let plan = |what| Failed::bare(Severity::Own, "plan", what);
+fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
+    let plan = |what| Box::new(Failed::bare(Severity::Own, "plan", what));
     let scenario = job.source.scenario(job.seed).map_err(plan)?;
     scenarios::validate(&scenario).map_err(|invalid| plan(invalid.to_string()))?;
     done.name.clone_from(&scenario.name);
