@@ -114,6 +114,8 @@ pub enum VmNote {
     HostDied,
     /// It was stopped.
     Stopped,
+    /// Nobody could reach its host to stop it: it goes on there while it is started elsewhere.
+    Abandoned,
     /// I/O goes on after so many ns.
     IoBack(u64),
     /// The device of a stopped VM is closed at last.
@@ -232,6 +234,7 @@ fn vm_said(note: &VmNote, names: &dyn Names) -> String {
         VmNote::IoError => "I/O error, restarts".to_owned(),
         VmNote::HostDied => "dies with its host".to_owned(),
         VmNote::Stopped => "stopped".to_owned(),
+        VmNote::Abandoned => "cannot be stopped on its host, which is out of reach".to_owned(),
         VmNote::IoBack(ns) => {
             format!("I/O is back after {}.{:03}s", ns / 1_000_000_000, ns / 1_000_000 % 1_000)
         }

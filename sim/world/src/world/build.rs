@@ -177,7 +177,7 @@ fn vm_of(scenario: &Scenario, index: usize, resources: &[Resource], luck: &Luck)
         .expect("a validated scenario names resources");
     let vdi = Vdi { resource, volume: VolumeNumber(volume) };
     let blocks = resources[resource].blocks;
-    Vm::new(&said.name, vdi, &said.io, blocks, luck.fork_n("vm", index as u64))
+    Vm::new(index, &said.name, vdi, &said.io, blocks, luck.fork_n("vm", index as u64))
 }
 
 /// A world at time zero.

@@ -84,7 +84,8 @@ impl World {
             State::Running if self.stopping => u64::MAX,
             _ => vm.next_due(),
         });
-        vms.chain(self.ghosts.iter().map(|g| g.next)).min().unwrap_or(u64::MAX)
+        let runaways = self.vms.iter().filter_map(|vm| vm.runaway);
+        vms.chain(self.ghosts.iter().map(|g| g.next)).chain(runaways).min().unwrap_or(u64::MAX)
     }
 
     /// Lets VMs do what is due.
@@ -100,6 +101,7 @@ impl World {
                 _ => {}
             }
         }
+        self.look_at_runaways();
         let mut ghost = 0;
         while ghost < self.ghosts.len() {
             if self.ghosts[ghost].next > self.now || !self.look_at_ghost(ghost) {
@@ -114,7 +116,8 @@ impl World {
     }
 
     fn open(&mut self, vm: usize, host: usize, tries: u32) {
-        let busy = self.ghosts.iter().any(|g| g.vm == vm && g.host == host);
+        let id = self.vms[vm].id;
+        let busy = self.ghosts.iter().any(|g| g.vm == id && g.host == host);
         let slot = self.slot_of(vm, host).filter(|slot| self.hosts[host].is_ready(*slot));
         let now = self.now;
         let Some(slot) = slot.filter(|_| !busy) else {
@@ -123,7 +126,7 @@ impl World {
         };
         let guest = &mut self.vms[vm];
         guest.state = State::Opening { tries };
-        let event = Event::Open(open_id(vm, guest.generation), guest.vdi.volume, true);
+        let event = Event::Open(open_id(id, guest.generation), guest.vdi.volume, true);
         self.note(&[1, vm as u64, u64::from(self.vms[vm].generation)]);
         self.application(host, slot, event);
     }
@@ -156,7 +159,7 @@ impl World {
         let id = guest.fresh_id();
         let flight = Flight { id, kind, at, submitted: now, number };
         guest.launch(flight);
-        let id = request_id(vm, guest.generation, id);
+        let id = request_id(guest.id, guest.generation, id);
         self.note(&[2, id.0, at.start, number]);
         self.log_io(vm, &flight, IoEnd::Submitted);
         self.application(host, slot, Event::Submit(vdi.volume, id, request(wish, number)));
@@ -171,12 +174,22 @@ impl World {
                 Kind::Flush(_) => "flush",
             };
             let (start, count, number) = (flight.at.start, flight.at.count, flight.number);
-            let what = What::Io { vm: vm as u16, kind, start, count, number, end };
+            let vm = self.vms[vm].id as u16;
+            let what = What::Io { vm, kind, start, count, number, end };
             self.log.add(self.now, what);
         }
     }
 
     // ---- answers ----
+
+    /// The instance of a VM that has this generation, abandoned ones included.
+    fn vm_of(&self, id: usize, generation: u16) -> Option<usize> {
+        let is = |vm: &super::vm::Vm| vm.id == id && vm.generation == generation;
+        match self.vms.get(id) {
+            Some(vm) if is(vm) => Some(id),
+            _ => self.vms.iter().position(is),
+        }
+    }
 
     /// An open or a command of the world was answered.
     pub(super) fn replied(&mut self, host: usize, id: CommandId, result: Result<(), Refusal>) {
@@ -184,9 +197,9 @@ impl World {
         if id.0 & COMMAND != 0 {
             return;
         }
-        let (vm, generation, _) = split(id.0);
+        let (id, generation, _) = split(id.0);
         let now = self.now;
-        if self.vms.get(vm).is_some_and(|v| v.generation == generation) {
+        if let Some(vm) = self.vm_of(id, generation) {
             let State::Opening { tries } = self.vms[vm].state else { return };
             match result {
                 Ok(()) => {
@@ -204,7 +217,7 @@ impl World {
             }
             return;
         }
-        let ghost = |g: &Ghost| g.vm == vm && g.generation == generation && g.host == host;
+        let ghost = |g: &Ghost| g.vm == id && g.generation == generation && g.host == host;
         if let Some(place) = self.ghosts.iter().position(ghost) {
             match result {
                 Ok(()) => {
@@ -226,10 +239,10 @@ impl World {
         copies: NodeMask,
     ) {
         self.note(&[4, id.0, result.is_ok().into(), copies.0.into()]);
-        let (vm, generation, short) = split(id.0);
-        if self.vms.get(vm).is_none_or(|v| v.generation != generation) {
-            return self.ghost_completed(host, vm, generation, short);
-        }
+        let (id, generation, short) = split(id.0);
+        let Some(vm) = self.vm_of(id, generation) else {
+            return self.ghost_completed(host, id, generation, short);
+        };
         let Some(flight) = self.vms[vm].land(short) else {
             let what = format!("{}: request {short} was completed twice", self.vms[vm].name);
             return self.fail(Class::Safety, reads_are_fresh::NAME, what, None);
@@ -268,6 +281,9 @@ impl World {
             }
         }
         let guest = &mut self.vms[vm];
+        if guest.runaway.is_some() {
+            return;
+        }
         let away = self.now - guest.waits_since;
         guest.last_ok = self.now;
         guest.waits_since = self.now;
@@ -309,6 +325,9 @@ impl World {
         let Some(node) = self.resources[vdi.resource].node_on(host) else { return };
         let volume = vdi.volume.index();
         let pages = pages.unwrap_or_default();
+        if self.vms[vm].runaway.is_some() {
+            return;
+        }
         if pages.len() != flight.at.count as usize {
             let what = format!("a read of {} blocks returned {}", flight.at.count, pages.len());
             return self.fail(Class::Safety, reads_are_fresh::NAME, what, Some(vdi.resource));
@@ -357,8 +376,11 @@ impl World {
             let vdi = self.vms[vm].vdi;
             self.resources[vdi.resource].ledgers[vdi.volume.index()].failed(id);
         }
-        self.log.add(self.now, What::Vm(vm as u16, VmNote::IoError));
+        self.log.add(self.now, What::Vm(self.vms[vm].id as u16, VmNote::IoError));
         *self.faults.entry("vm-io-error").or_default() += 1;
+        if self.vms[vm].runaway.is_some() {
+            return self.end_runaway(vm);
+        }
         self.leave(vm, false);
         let guest = &mut self.vms[vm];
         guest.generation = guest.generation.wrapping_add(1);
@@ -369,7 +391,7 @@ impl World {
 
     /// A VM leaves its device: what it has in flight is of unknown fate, and the device is closed when all that has
     /// ended. The VM is `Off` then, in the same generation.
-    fn leave(&mut self, vm: usize, unwanted: bool) {
+    pub(super) fn leave(&mut self, vm: usize, unwanted: bool) {
         self.forget_in_flight(vm);
         let guest = &mut self.vms[vm];
         let opening = matches!(guest.state, State::Opening { .. });
@@ -377,7 +399,7 @@ impl World {
         let in_flight = guest.in_flight.drain(..).map(|f| f.id).collect();
         guest.state = State::Off;
         if let (Some(host), true) = (guest.host, open) {
-            let generation = guest.generation;
+            let (vm, generation) = (guest.id, guest.generation);
             let (since, forced) = (self.now, ForceNote::Not);
             let next = self.now;
             self.ghosts.push(Ghost {
@@ -426,9 +448,10 @@ impl World {
                 guest.in_flight.clear();
                 guest.generation = guest.generation.wrapping_add(1);
                 guest.state = State::Off;
-                self.log.add(self.now, What::Vm(vm as u16, VmNote::HostDied));
+                self.log.add(self.now, What::Vm(self.vms[vm].id as u16, VmNote::HostDied));
             }
         }
+        self.vms.retain(|vm| vm.runaway.is_none() || vm.state != State::Off);
         self.ghosts.retain(|g| g.host != host);
     }
 

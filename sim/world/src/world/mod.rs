@@ -12,6 +12,7 @@ mod options;
 mod plan;
 mod resource;
 mod rest;
+mod runaway;
 mod story;
 mod vm;
 #[cfg(test)]

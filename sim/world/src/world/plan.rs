@@ -166,10 +166,11 @@ impl World {
         if !self.hosts[host].is_acting() {
             return;
         }
-        for vm in 0..self.vms.len() {
+        for vm in 0..self.homes.len() {
             if self.vms[vm].host == Some(host) && self.vms[vm].state != State::Off {
                 self.stop_vm(vm);
             }
+            self.end_runaways_of(vm, host);
         }
         // The VMs' devices close first, as far as nothing is in flight; `Down` is tried again until they have.
         self.run_guests();
@@ -313,11 +314,13 @@ impl World {
     fn move_vm(&mut self, name: &str, to: Option<&str>) {
         let vm = self.vms.iter().position(|vm| vm.name == name);
         let vm = vm.expect("a validated scenario names VMs");
-        self.stop_vm(vm);
+        let to = to.map(|host| self.host_named(host));
+        self.stop_or_abandon(vm, to);
         match to {
             Some(host) => {
+                self.end_runaways_of(vm, host);
                 self.vms[vm].moving_since = Some(self.now);
-                self.start_vm(vm, self.host_named(host));
+                self.start_vm(vm, host);
             }
             None => self.vms[vm].host = None,
         }
@@ -325,7 +328,7 @@ impl World {
 
     /// After everything was healed: what died is started where it was.
     fn start_dead_vms(&mut self, host: usize) {
-        for vm in 0..self.vms.len() {
+        for vm in 0..self.homes.len() {
             if self.vms[vm].host == Some(host) && self.vms[vm].state == State::Off {
                 self.start_vm(vm, host);
             }

@@ -226,7 +226,7 @@ impl World {
 
     fn demand_convergence(&mut self, healed: u64) {
         self.convergence = Some(self.now);
-        for vm in 0..self.vms.len() {
+        for vm in 0..self.homes.len() {
             let at = self.vms[vm].vdi.resource;
             if let Some(reason) = self.excuse_for(at) {
                 self.excuse(reason);

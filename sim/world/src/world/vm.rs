@@ -59,6 +59,8 @@ pub enum State {
 
 /// A VM.
 pub struct Vm {
+    /// Index of the VM of this name; an abandoned instance has that of its heir.
+    pub id: usize,
     /// Its name.
     pub name: String,
     /// Its disk.
@@ -77,6 +79,8 @@ pub struct Vm {
     pub waits_since: u64,
     /// When it was told to move, until its first success there.
     pub moving_since: Option<u64>,
+    /// An abandoned instance: when somebody next tries to reach it.
+    pub runaway: Option<u64>,
     io: Io,
     span: u64,
     luck: Luck,
@@ -99,9 +103,10 @@ pub enum Wish {
 
 impl Vm {
     /// A VM that is not started, on a volume of `blocks`.
-    pub fn new(name: &str, vdi: Vdi, io: &Io, blocks: u64, luck: Luck) -> Vm {
+    pub fn new(id: usize, name: &str, vdi: Vdi, io: &Io, blocks: u64, luck: Luck) -> Vm {
         let span = if io.span == 0 { blocks } else { (io.span / Blocks::BYTES).clamp(1, blocks) };
         Vm {
+            id,
             name: name.to_owned(),
             vdi,
             host: None,
@@ -111,12 +116,27 @@ impl Vm {
             last_ok: 0,
             waits_since: 0,
             moving_since: None,
+            runaway: None,
             io: io.clone(),
             span,
             luck,
             next_op: 0,
             next_id: 0,
         }
+    }
+
+    /// Leaves what runs to the returned instance; this one is `Off`, and has nothing in flight.
+    pub fn split(&mut self) -> Vm {
+        let abandoned = Vm {
+            name: self.name.clone(),
+            in_flight: std::mem::take(&mut self.in_flight),
+            io: self.io.clone(),
+            luck: self.luck.fork_n("abandoned", self.generation.into()),
+            ..*self
+        };
+        self.state = State::Off;
+        self.generation = self.generation.wrapping_add(1);
+        abandoned
     }
 
     /// Blocks that it may touch, from 0.
@@ -230,7 +250,7 @@ mod tests {
 
     fn vm(io: Io) -> Vm {
         let vdi = Vdi { resource: 0, volume: VolumeNumber(0) };
-        let mut vm = Vm::new("vm-a", vdi, &io, 64, Luck::root(1));
+        let mut vm = Vm::new(0, "vm-a", vdi, &io, 64, Luck::root(1));
         vm.opened(0);
         vm
     }
