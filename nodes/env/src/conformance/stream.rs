@@ -13,6 +13,7 @@ list_cases![
     half_close,
     dropping_the_write_half_ends_the_stream,
     a_slow_reader_stops_the_writer,
+    a_stopped_writer_goes_on_when_there_is_room,
     a_stream_survives_a_short_cut,
     a_peer_that_closes_unread_data_resets,
     kill_of_the_peer_process_is_seen,
@@ -131,6 +132,20 @@ async fn a_slow_reader_stops_the_writer(f: &dyn Fixture) -> Result<(), Stop> {
     time::timeout(Duration::from_secs(30), stream.read_to_string(&mut answer)).await??;
     let expected = format!("{sent} {sum}\n");
     ensure!(answer == expected, "sent {expected:?}, the reader counted {answer:?}");
+    Ok(())
+}
+
+async fn a_stopped_writer_goes_on_when_there_is_room(f: &dyn Fixture) -> Result<(), Stop> {
+    let served = serve_anywhere(f).await?;
+    let mut stream = connect(served.addr, "count-after 500").await?;
+    // More than both buffers hold, so that it cannot end before the reader begins.
+    let data = vec![3; 24 << 20];
+    time::timeout(Duration::from_secs(30), stream.write_all(&data)).await??;
+    stream.shutdown().await?;
+    let mut answer = String::new();
+    time::timeout(Duration::from_secs(30), stream.read_to_string(&mut answer)).await??;
+    let expected = format!("{} ", data.len());
+    ensure!(answer.starts_with(&expected), "sent {expected}bytes, the reader counted {answer:?}");
     Ok(())
 }
 

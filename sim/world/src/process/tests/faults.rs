@@ -123,6 +123,27 @@ fn files_after_a_boot() {
     });
 }
 
+/// What was only cached is sometimes lost with power and sometimes not; what was synced never is.
+#[test]
+fn cached_files_are_lost_by_a_draw() {
+    run(8, |world| async move {
+        let mut lost = 0;
+        for round in 0..10 {
+            let write = move || async move {
+                let path = format!("/etc/{round}");
+                env::file::write_cached(&path, Bytes::from_static(b"x")).await
+            };
+            on_bravo(&world, write).await.unwrap();
+            world.power_off(BRAVO);
+            world.power_on(BRAVO);
+            pause(10_000).await;
+            let read = move || async move { env::file::read(&format!("/etc/{round}")).await };
+            lost += u32::from(on_bravo(&world, read).await.is_err());
+        }
+        assert!((1..=9).contains(&lost), "{lost} of 10 were lost");
+    });
+}
+
 /// A host with a fast clock wakes early in true time, and believes that it did not.
 #[test]
 fn a_drifting_clock_sleeps_by_its_own_time() {
