@@ -11,7 +11,7 @@ use crate::ids::{Blocks, NodeId, Uuid, VolumeNumber};
 use crate::meta::{self, AlBlock, Layout, MdFlags, PeerFlags, Superblock};
 use crate::page::{Page, Payload};
 use crate::state::{DiskState, Role};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Which part of an activity log update a request to the lower device is.
@@ -44,6 +44,7 @@ impl Device {
             md_written: 0,
             md_waiters: Vec::new(),
             bitmaps: Vec::new(),
+            resynced: BTreeMap::new(),
             bm_dirty: BTreeSet::new(),
             al: ActivityLog::new(config.al_extents),
             al_number: 0,
@@ -412,6 +413,7 @@ impl Resource {
         device.md_writing = None;
         device.al_pending = None;
         device.bitmaps.clear();
+        device.resynced.clear();
         device.bm_dirty.clear();
         let waiters = std::mem::take(&mut device.md_waiters);
         let blocked = device.al.drain();

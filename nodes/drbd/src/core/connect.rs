@@ -153,9 +153,6 @@ impl Resource {
             }
             self.devices[v].md.peer_mut(node).bitmap_uuid = Uuid::NONE;
             self.devices[v].md.push_history(slot);
-            if let (true, Some(slot)) = (node != sender, self.devices[v].slot(node)) {
-                self.devices[v].bitmaps[slot].reset();
-            }
             self.touch_md(v);
         }
     }
@@ -232,7 +229,7 @@ impl Resource {
         self.set_peer_disk(c, v, disk);
     }
 
-    fn same_generation(&self, c: usize, v: usize) -> bool {
+    pub(super) fn same_generation(&self, c: usize, v: usize) -> bool {
         let uuids = self.conns[c].volumes[v].uuids.as_ref();
         uuids.is_some_and(|uuids| uuids.current.same(self.devices[v].md.current))
     }

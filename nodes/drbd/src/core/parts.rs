@@ -12,7 +12,7 @@ use crate::meta::{Layout, Superblock};
 use crate::packet::{BlockId, PeerState, Uuids};
 use crate::page::Payload;
 use crate::state::{ConnState, DiskState, ReplState, Role};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Something to go on with once a range, an extent or a metadata write is ready.
@@ -85,6 +85,8 @@ pub(super) struct Device {
     pub md_waiters: Vec<(u64, Work)>,
     /// By bitmap index.
     pub bitmaps: Vec<Bitmap>,
+    /// Ranges that a resync wrote here and nothing dirtied since, by first block: P_PEERS_IN_SYNC may clear them.
+    pub resynced: BTreeMap<u64, Blocks>,
     /// Pages of the bitmap area that differ from what is on disk.
     pub bm_dirty: BTreeSet<u64>,
     pub al: ActivityLog<Work>,

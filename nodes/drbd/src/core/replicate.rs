@@ -297,15 +297,10 @@ impl Resource {
         self.resync_progress(c, v);
     }
 
-    pub(super) fn receive_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks, mask: NodeMask) {
-        let sender = self.conns[c].node;
-        if self.devices[v].al.is_active(at) || self.devices[v].locks.busy(at) {
-            return;
-        }
-        for node in mask.with(sender).without(self.me()).iter() {
-            let syncing =
-                self.conn_of(node).is_some_and(|n| self.conns[n].volumes[v].repl.is_sync());
-            if !syncing {
+    /// The source of a resync says who else holds what it sent. A range that was dirtied since keeps its bits.
+    pub(super) fn receive_peers_in_sync(&mut self, v: usize, at: Blocks, mask: NodeMask) {
+        if self.devices[v].resynced.remove(&at.start) == Some(at) {
+            for node in mask.without(self.me()).iter() {
                 self.clear_out_of_sync(v, node, at);
             }
         }

@@ -250,6 +250,14 @@ impl Resource {
     /// Sets the bits towards one node, if there is a slot for it.
     pub(super) fn set_out_of_sync(&mut self, v: usize, node: crate::ids::NodeId, at: Blocks) {
         let device = &mut self.devices[v];
+        if !device.resynced.is_empty() {
+            let from = at.start.saturating_sub(super::resync::MAX_BLOCKS);
+            let hit = device.resynced.range(from..at.end()).filter(|(_, range)| range.overlaps(at));
+            let hit: Vec<u64> = hit.map(|(start, _)| *start).collect();
+            hit.iter().for_each(|start| {
+                device.resynced.remove(start);
+            });
+        }
         if let Some(slot) = device.slot(node)
             && device.bitmaps[slot].set(at) > 0
         {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// Requests in flight at most.
 const MAX_IN_FLIGHT: u32 = 32;
 /// Blocks in one request at most: 128 KiB.
-const MAX_BLOCKS: u64 = 32;
+pub(super) const MAX_BLOCKS: u64 = 32;
 /// The rate is dealt out in steps of this many ms.
 const STEP_MS: u64 = 100;
 
@@ -434,6 +434,7 @@ impl Resource {
                 });
             }
         }
+        self.devices[v].resynced.insert(at.start, at);
         self.resync_reqs[key].busy = true;
         let write = Lower::Write { start: at.start, payload, preflush: false, fua: false };
         self.lower(v, write, LowerUse::ResyncWrite(key));
@@ -496,7 +497,32 @@ impl Resource {
             self.clear_out_of_sync(v, node, at);
         }
         self.finish_request(key);
+        if ok {
+            self.tell_peers_in_sync(c, v, at);
+        }
         self.source_progress(c, v);
+    }
+
+    /// The target holds this node's data here now, and so does everybody whom this node has no bit for. The target,
+    /// which marked the range towards all others, may unmark them. Not while a write is on its way in the range: it
+    /// may reach some of them only (fixed in 9.0.26 and 9.2.0).
+    fn tell_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks) {
+        let device = &self.devices[v];
+        if device.disk != DiskState::UpToDate || device.al.is_active(at) || device.locks.busy(at) {
+            return;
+        }
+        let mut mask = self.conns[c].node.mask();
+        for (d, conn) in self.conns.iter().enumerate() {
+            let pd = &conn.volumes[v];
+            let whole = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
+            let clean = device.slot(conn.node).is_some_and(|slot| !device.bitmaps[slot].any(at));
+            if d != c && conn.connected() && whole && clean && self.same_generation(d, v) {
+                mask.insert(conn.node);
+            }
+        }
+        if mask.len() > 1 {
+            self.send(c, Packet::PeersInSync { volume: VolumeNumber(v as u16), at, mask });
+        }
     }
 
     /// What the peer says of its side of a resync.
@@ -634,9 +660,6 @@ impl Resource {
                 true => own,
                 false => Uuid::NONE,
             };
-            if let (false, Some(slot)) = (behind, device.slot(node)) {
-                device.bitmaps[slot].reset();
-            }
             device.md.push_history(own);
         }
         for uuid in source.history.iter().rev().chain(source.bitmap.iter().map(|(_, uuid)| uuid)) {
