@@ -225,16 +225,14 @@ impl World {
     /// `acked-write-survives` at a promotion: what the new Primary would read.
     fn check_promoted(&mut self, at: usize, node: usize) {
         for volume in 0..self.resources[at].volumes {
-            let view = &self.resources[at].nodes[node].view;
-            let own = view.disk[volume] == DiskState::UpToDate;
+            let Some(view) = self.volume_view(at, node, volume) else { continue };
+            let own = view.disk == DiskState::UpToDate;
+            let readable = view.peers.iter().filter(|p| p.disk == DiskState::UpToDate);
             let peers: Vec<usize> = match own {
                 true => vec![node],
-                false => (0..self.resources[at].nodes.len())
+                false => readable
+                    .map(|p| p.node.index())
                     .filter(|peer| self.resources[at].connected(node, *peer))
-                    .filter(|peer| {
-                        let view = &self.resources[at].nodes[*peer].view;
-                        view.disk[volume] == DiskState::UpToDate
-                    })
                     .collect(),
             };
             for copy in peers {

@@ -73,7 +73,7 @@ impl World {
         }
     }
 
-    fn volume_view(&self, at: usize, node: usize, volume: usize) -> Option<VolumeView> {
+    pub(super) fn volume_view(&self, at: usize, node: usize, volume: usize) -> Option<VolumeView> {
         let place = &self.resources[at].nodes[node];
         if !self.hosts[place.host].is_acting() {
             return None;
