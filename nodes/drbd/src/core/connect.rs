@@ -239,9 +239,14 @@ impl Resource {
         let device = &self.devices[v];
         let Some(uuids) = &self.conns[c].volumes[v].uuids else { return false };
         let exposed = device.exposed;
-        let successor = uuids.bitmap.iter().any(|(_, slot)| slot.same(exposed))
-            || uuids.history.iter().any(|old| old.same(exposed));
-        !device.has_disk() && !exposed.is_none() && !uuids.current.same(exposed) && !successor
+        let other = !exposed.is_none() && !uuids.current.same(exposed);
+        !device.has_disk() && other && !self.succeeds(uuids, exposed)
+    }
+
+    /// Does somebody with these UUIDs know `old` as a generation before its own?
+    fn succeeds(&self, uuids: &Uuids, old: Uuid) -> bool {
+        uuids.bitmap.iter().any(|(_, slot)| slot.same(old))
+            || uuids.history.iter().any(|uuid| uuid.same(old))
     }
 
     /// Decides all volumes once both sides have said everything.
@@ -335,6 +340,7 @@ impl Resource {
             Outcome::Target(_) if primary && self.devices[v].disk >= DiskState::Consistent => {
                 Some(self.rr_conflict())
             }
+            Outcome::Target(_) if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
             Outcome::Source(_) if self.conns[c].volumes[v].state?.role == Role::Primary => {
                 let theirs = self.conns[c].volumes[v].state?.disk;
                 (theirs >= DiskState::Consistent).then(|| self.rr_refusal())
@@ -356,14 +362,15 @@ impl Resource {
             .any(|flags| flags.has(UuidFlags::SYNC_TARGET) || !flags.has(UuidFlags::STABLE))
     }
 
-    /// A diskless Primary meets a peer whose generation succeeds its own.
+    /// A Primary that works on others' data meets a peer whose generation succeeds the one it works on.
     fn peer_moved_on(&self, c: usize, v: usize) -> bool {
         let device = &self.devices[v];
         let pd = &self.conns[c].volumes[v];
         let (Some(uuids), Some(state)) = (&pd.uuids, pd.state) else { return false };
         let differs = !uuids.current.same(device.exposed) && !device.exposed.is_none();
         let has_data = state.disk == DiskState::UpToDate;
-        !device.has_disk() && has_data && differs && !self.distrusts(c, v)
+        let foreign = device.disk < DiskState::Consistent;
+        foreign && has_data && differs && self.succeeds(uuids, device.exposed)
     }
 
     fn rr_refusal(&self) -> Refusal {

@@ -36,7 +36,7 @@ impl Conn {
             sent_in_epoch: 0,
             barriers: VecDeque::new(),
             reconcile: false,
-            flush_asked: None,
+            flush_asked: Vec::new(),
             relink_at: None,
         }
     }
@@ -159,7 +159,7 @@ impl Resource {
         conn.pinged = None;
         conn.ping_wanted = false;
         conn.peer_dagtag = None;
-        conn.flush_asked = None;
+        conn.flush_asked.clear();
         conn.reconcile = false;
         conn.epochs.clear();
         if conn.cstate > ConnState::Connecting {
@@ -366,7 +366,7 @@ impl Resource {
             Bitmap { volume, words } => self.receive_bitmap(c, volume.index(), &words),
             FlushRequests { seq } => self.receive_flush_requests(c, seq),
             FlushForward { seq, initiator } => self.receive_flush_forward(c, seq, initiator),
-            FlushRequestsAck { seq, primary } => self.receive_flush_ack(seq, primary),
+            FlushRequestsAck { seq, primary } => self.receive_flush_ack(c, seq, primary),
             _ => {}
         }
     }

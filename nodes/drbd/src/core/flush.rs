@@ -8,19 +8,21 @@ use crate::state::Role;
 
 impl Resource {
     pub(super) fn receive_flush_requests(&mut self, c: usize, seq: u32) {
-        self.conns[c].flush_asked = Some((seq, self.dagtag));
+        let dagtag = self.dagtag;
+        self.conns[c].flush_asked.push((seq, dagtag));
         self.answer_flushes();
     }
 
     /// Answers those whose writes have all arrived somewhere.
     pub(super) fn answer_flushes(&mut self) {
         for c in 0..self.conns.len() {
-            let Some((seq, dagtag)) = self.conns[c].flush_asked else { continue };
-            if self.role == Role::Primary && self.pending_up_to(dagtag) {
-                continue;
+            while let Some(&(seq, dagtag)) = self.conns[c].flush_asked.first() {
+                if self.role == Role::Primary && self.pending_up_to(dagtag) {
+                    break;
+                }
+                self.conns[c].flush_asked.remove(0);
+                self.forward_flush(c, seq);
             }
-            self.conns[c].flush_asked = None;
-            self.forward_flush(c, seq);
         }
     }
 
@@ -30,7 +32,7 @@ impl Resource {
         early.any(|req| !req.pending.is_empty())
     }
 
-    /// The source of the resync answers, behind its notices; without one at hand this node does.
+    /// The source of the resync answers, behind its notices: that is this node, another copy, or nobody's.
     fn forward_flush(&mut self, c: usize, seq: u32) {
         self.send_peer_ack();
         let (initiator, primary) = (self.conns[c].node, self.me());
@@ -39,7 +41,7 @@ impl Resource {
             .filter(|o| *o != c && self.conns[*o].connected() && self.conns[*o].config.diskful)
             .collect();
         if source || others.is_empty() {
-            return self.send(c, Packet::FlushRequestsAck { seq, primary });
+            self.send(c, Packet::FlushRequestsAck { seq, primary });
         }
         for other in others {
             self.send(other, Packet::FlushForward { seq, initiator });

@@ -216,8 +216,8 @@ pub(super) struct Conn {
     pub barriers: VecDeque<(u32, u32)>,
     /// Both lost a Primary; which of them followed it further is not settled yet.
     pub reconcile: bool,
-    /// The peer is about to end a resync: once no write up to here is pending anywhere, it may.
-    pub flush_asked: Option<(u32, Dagtag)>,
+    /// The peer is about to end resyncs: once no write up to here is pending anywhere, it may.
+    pub flush_asked: Vec<(u32, Dagtag)>,
     /// The next link waits for this.
     pub relink_at: Option<Time>,
 }

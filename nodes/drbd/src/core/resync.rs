@@ -249,9 +249,16 @@ impl Resource {
         }
     }
 
-    pub(super) fn receive_flush_ack(&mut self, seq: u32, primary: NodeId) {
+    /// The source's word counts for its resyncs. A Primary that is a source itself speaks for those alone.
+    pub(super) fn receive_flush_ack(&mut self, from: usize, seq: u32, primary: NodeId) {
+        let targets =
+            |r: &Resource| r.conns[from].volumes.iter().any(|pd| pd.repl.is_sync_target());
+        let direct = self.conns[from].node == primary && !targets(self);
         for c in 0..self.conns.len() {
             for v in 0..self.devices.len() {
+                if c != from && !direct {
+                    continue;
+                }
                 let flush = &mut self.conns[c].volumes[v].resync.flush;
                 if *flush == Some((seq, primary, false)) {
                     *flush = Some((seq, primary, true));

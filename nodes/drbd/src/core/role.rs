@@ -172,7 +172,22 @@ impl Resource {
             }
             if role == Role::Primary {
                 self.devices[v].new_uuid = true;
+                self.expose_peers_data(v);
             }
+        }
+    }
+
+    /// A Primary without good data of its own works on a peer's.
+    fn expose_peers_data(&mut self, v: usize) {
+        if self.devices[v].disk == DiskState::UpToDate {
+            return;
+        }
+        let source = self
+            .conns
+            .iter()
+            .find(|conn| conn.connected() && conn.volumes[v].disk == DiskState::UpToDate);
+        if let Some(uuids) = source.and_then(|conn| conn.volumes[v].uuids.as_ref()) {
+            self.devices[v].exposed = uuids.current;
         }
     }
 
