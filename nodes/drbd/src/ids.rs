@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Nanoseconds on the engine's clock. Only differences and order matter; the caller chooses the zero.
+/// Nanoseconds on the engine's clock. Only differences and order matter; the caller chooses the
+/// zero.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Time(pub u64);
 
@@ -126,8 +127,8 @@ impl VolumeNumber {
     }
 }
 
-/// A data generation identifier. 0 is none, 4 is "just created"; bit 0 says "was Primary" and is ignored when
-/// two are compared.
+/// A data generation identifier. 0 is none, 4 is "just created"; bit 0 says "was Primary" and is
+/// ignored when two are compared.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub u64);
 
@@ -164,7 +165,8 @@ impl fmt::Debug for Uuid {
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Dagtag(pub u64);
 
-/// A run of whole 4 KiB blocks: the unit of the bitmap, of pages, and the smallest request of this engine.
+/// A run of whole 4 KiB blocks: the unit of the bitmap, of pages, and the smallest request of this
+/// engine.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Blocks {
     /// First block.

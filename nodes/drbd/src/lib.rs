@@ -1,8 +1,8 @@
 //! A DRBD 9 replication engine.
 //!
-//! [`core`] decides: a pure `step(now, event, &mut actions)` over N peers and M volumes, with no I/O, clock,
-//! randomness or async inside. [`meta`] is the on-disk format (v09). A host's glue (the simulator's kernel
-//! today) carries out the actions and feeds the events.
+//! [`core`] decides: a pure `step(now, event, &mut actions)` over N peers and M volumes, with no
+//! I/O, clock, randomness or async inside. [`meta`] is the on-disk format (v09). A host's glue (the
+//! simulator's kernel today) carries out the actions and feeds the events.
 
 pub mod core;
 pub mod ids;

@@ -1,4 +1,5 @@
-//! The packets of DRBD 9 (protocol 124) as values. Names follow `enum drbd_packet`; bytes are the wire's concern.
+//! The packets of DRBD 9 (protocol 124) as values. Names follow `enum drbd_packet`; bytes are the
+//! wire's concern.
 
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::page::Payload;
@@ -62,7 +63,8 @@ pub struct Uuids {
     pub flags: UuidFlags,
     /// Weak nodes with NEW_DATAGEN; authoritative nodes without STABLE.
     pub node_mask: NodeMask,
-    /// Bitmap UUID per listed node id. Unlisted is unknown, listed zero is "in sync as far as I know".
+    /// Bitmap UUID per listed node id. Unlisted is unknown, listed zero is "in sync as far as I
+    /// know".
     pub bitmap: Vec<(NodeId, Uuid)>,
     /// History, newest first, at most 32.
     pub history: Vec<Uuid>,

@@ -8,14 +8,16 @@ pub enum Page {
     /// All zero.
     #[default]
     Zero,
-    /// The expansion of a number, see [`Page::bytes`]: what test workloads write, so that a terabyte costs nothing.
+    /// The expansion of a number, see [`Page::bytes`]: what test workloads write, so that a
+    /// terabyte costs nothing.
     Stamp(u64),
     /// Any bytes.
     Bytes(Arc<[u8; 4096]>),
 }
 
 impl Page {
-    /// The 4096 bytes that the page stands for. A stamp is its number, little endian, in every 8 bytes.
+    /// The 4096 bytes that the page stands for. A stamp is its number, little endian, in every 8
+    /// bytes.
     pub fn bytes(&self) -> [u8; 4096] {
         let mut out = [0; 4096];
         match self {

@@ -121,8 +121,9 @@ pub struct Host {
 }
 
 impl Host {
-    /// A host without power whose disk holds metadata as `create-md` and `new-current-uuid --clear-bitmap` leave
-    /// it: `uuids` gives the generation of each resource's volumes, the same on every host.
+    /// A host without power whose disk holds metadata as `create-md` and `new-current-uuid
+    /// --clear-bitmap` leave it: `uuids` gives the generation of each resource's volumes, the same
+    /// on every host.
     pub fn new(
         config: HostConfig,
         mut disk: Disk<Page>,
@@ -402,8 +403,8 @@ impl Host {
 
     // ---- application ----
 
-    /// Opens, closes, submits, commands: an event of the host's own programs for one resource. Ignored while the
-    /// resource is not there.
+    /// Opens, closes, submits, commands: an event of the host's own programs for one resource.
+    /// Ignored while the resource is not there.
     pub fn application(
         &mut self,
         now: SimTime,
@@ -591,7 +592,8 @@ impl Host {
         self.stepping = Some(at);
         engine.step(Time(now.0), event, &mut actions);
         self.stepping = None;
-        // A reply may step the engine again (attached, so connect); what the first step asked for goes first.
+        // A reply may step the engine again (attached, so connect); what the first step asked for
+        // goes first.
         let mut own_replies = Vec::new();
         for action in actions.drain(..) {
             match action {

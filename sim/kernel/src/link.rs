@@ -1,5 +1,5 @@
-//! The two sockets of one connection to a peer: dialled by the lower node id, paired by attempt, retried until they
-//! are not wanted any more.
+//! The two sockets of one connection to a peer: dialled by the lower node id, paired by attempt,
+//! retried until they are not wanted any more.
 
 use crate::wire::Wire;
 use drbd::core::event::LinkFault;
@@ -122,7 +122,8 @@ impl Link {
         }
     }
 
-    /// [`drbd::core::event::Action::Unlink`]: what was sent before still travels, the close behind it.
+    /// [`drbd::core::event::Action::Unlink`]: what was sent before still travels, the close behind
+    /// it.
     pub fn unwant(&mut self, around: &mut Around) {
         self.wanted = false;
         self.due = SimTime::FAR;

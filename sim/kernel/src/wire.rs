@@ -6,8 +6,8 @@ use std::sync::Arc;
 /// One item of a modelled TCP stream.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Wire {
-    /// P_INITIAL_DATA or P_INITIAL_META with P_CONNECTION_FEATURES: the dialling side says which of its two sockets
-    /// this is, and of which attempt.
+    /// P_INITIAL_DATA or P_INITIAL_META with P_CONNECTION_FEATURES: the dialling side says which of
+    /// its two sockets this is, and of which attempt.
     Initial(Stream, u32),
     /// The answer on both sockets, once the accepting side has both: the features are agreed.
     Agreed,

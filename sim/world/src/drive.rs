@@ -1,5 +1,5 @@
-//! Moves a world to its horizon: directly, or under the executor of simulated processes. Both give the same trace,
-//! because a world's time is what it asked for, not what a clock shows.
+//! Moves a world to its horizon: directly, or under the executor of simulated processes. Both give
+//! the same trace, because a world's time is what it asked for, not what a clock shows.
 
 #![allow(clippy::disallowed_methods)] // the wall limit of a run is about the machine's own clock
 

@@ -1,4 +1,5 @@
-//! What a run remembers of its events: compact entries in a bounded ring, formatted only when somebody reads them.
+//! What a run remembers of its events: compact entries in a bounded ring, formatted only when
+//! somebody reads them.
 
 use crate::outcome::LogLine;
 use drbd::core::event::{Notice, Refusal};

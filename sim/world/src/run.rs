@@ -6,8 +6,8 @@ use crate::world::build;
 use scenarios::Scenario;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Makes a run. A panic of an engine is a failure of class `Panic` that names host, resource and time; whoever has
-/// set a panic hook adds the backtrace.
+/// Makes a run. A panic of an engine is a failure of class `Panic` that names host, resource and
+/// time; whoever has set a panic hook adds the backtrace.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Outcome {
     let mut world = build(scenario, options);
     let driven = catch_unwind(AssertUnwindSafe(|| drive(&mut world, options.wall_limit)));

@@ -1,5 +1,6 @@
-//! The activity log: which 4 MiB extents may be written. An extent that is in it when the node crashes is
-//! resynced, so a write may start only when the transaction that names its extent is durable.
+//! The activity log: which 4 MiB extents may be written. An extent that is in it when the node
+//! crashes is resynced, so a write may start only when the transaction that names its extent is
+//! durable.
 
 use crate::ids::Blocks;
 use std::collections::{BTreeMap, VecDeque};
@@ -93,8 +94,8 @@ impl<W> ActivityLog<W> {
         })
     }
 
-    /// Asks for the extents of a run. `None`: they are held now, go on. Otherwise `who` comes out of
-    /// [`ActivityLog::committed`] when its transaction is durable.
+    /// Asks for the extents of a run. `None`: they are held now, go on. Otherwise `who` comes out
+    /// of [`ActivityLog::committed`] when its transaction is durable.
     pub fn begin(&mut self, at: Blocks, who: W) -> Option<()> {
         let wanted = extents(at);
         let ready = self.waiting.is_empty() && wanted.clone().all(|extent| self.is_durable(extent));
@@ -116,8 +117,8 @@ impl<W> ActivityLog<W> {
         }
     }
 
-    /// The next transaction to write, if somebody waits and none is being written. Serves the waiting in order
-    /// and stops at the first one for whom no slot is free.
+    /// The next transaction to write, if somebody waits and none is being written. Serves the
+    /// waiting in order and stops at the first one for whom no slot is free.
     pub fn next_transaction(&mut self) -> Option<Transaction> {
         if self.in_flight {
             return None;
@@ -137,8 +138,8 @@ impl<W> ActivityLog<W> {
         self.in_flight.then_some(transaction)
     }
 
-    /// Waiters that turned out to need no transaction of their own: call after [`ActivityLog::next_transaction`]
-    /// gave `None`.
+    /// Waiters that turned out to need no transaction of their own: call after
+    /// [`ActivityLog::next_transaction`] gave `None`.
     pub fn ready_without(&mut self) -> Vec<W> {
         if self.in_flight { Vec::new() } else { std::mem::take(&mut self.chosen) }
     }

@@ -1,4 +1,5 @@
-//! The lower device: attach and detach, the superblock, the activity log's transactions, bitmap pages, I/O errors.
+//! The lower device: attach and detach, the superblock, the activity log's transactions, bitmap
+//! pages, I/O errors.
 
 use super::Resource;
 use super::activity_log::{ActivityLog, EXTENT_BLOCKS, Transaction};
@@ -388,7 +389,8 @@ impl Resource {
         }
     }
 
-    /// on-io-error detach: the disk goes Failed and Diskless; what it was needed for goes on without it.
+    /// on-io-error detach: the disk goes Failed and Diskless; what it was needed for goes on
+    /// without it.
     pub(super) fn disk_failed(&mut self, v: usize) {
         if matches!(self.devices[v].disk, DiskState::Diskless | DiskState::Failed) {
             return;

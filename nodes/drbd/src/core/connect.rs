@@ -1,4 +1,5 @@
-//! The handshake: what each side tells the other on connect or attach, the verdict, and what it starts.
+//! The handshake: what each side tells the other on connect or attach, the verdict, and what it
+//! starts.
 
 use super::Resource;
 use super::config::RrConflict;
@@ -26,7 +27,8 @@ impl Resource {
             (device.md.flags.has(MdFlags::PRIMARY_LOST_QUORUM), UuidFlags::PRIMARY_LOST_QUORUM),
         ];
         set.iter().filter(|(on, _)| *on).for_each(|(_, flag)| flags |= flag);
-        // While a resync from another node runs, the generation that this node will have is presented.
+        // While a resync from another node runs, the generation that this node will have is
+        // presented.
         let source = self.conns.iter().find(|other| {
             other.node != conn.node && other.volumes[v].repl == ReplState::SyncTarget
         });
@@ -44,7 +46,8 @@ impl Resource {
         }
     }
 
-    /// Primary, or without a neighbour that is Primary and has a disk of its own: an authoritative source.
+    /// Primary, or without a neighbour that is Primary and has a disk of its own: an authoritative
+    /// source.
     pub(super) fn is_stable(&self, v: usize) -> bool {
         self.role == Role::Primary || !self.conns.iter().any(|conn| conn.is_primary_with_disk(v))
     }
@@ -157,8 +160,8 @@ impl Resource {
         }
     }
 
-    /// Bits between two copies that are UpToDate, quiet and of one generation are left over from a resync that went
-    /// past this connection. They are settled by a comparison, never dropped.
+    /// Bits between two copies that are UpToDate, quiet and of one generation are left over from a
+    /// resync that went past this connection. They are settled by a comparison, never dropped.
     pub(super) fn has_stray_bits(&self, c: usize, v: usize) -> bool {
         let pd = &self.conns[c].volumes[v];
         let both = pd.disk == DiskState::UpToDate && self.devices[v].disk == DiskState::UpToDate;
@@ -350,7 +353,8 @@ impl Resource {
         }
     }
 
-    /// A side that follows a Primary or a source elsewhere may just be about to hear of a new generation.
+    /// A side that follows a Primary or a source elsewhere may just be about to hear of a new
+    /// generation.
     fn is_unsettled(&self, c: usize, v: usize) -> bool {
         let pd = &self.conns[c].volumes[v];
         let flags = |uuids: &Uuids| uuids.flags;
@@ -362,7 +366,8 @@ impl Resource {
             .any(|flags| flags.has(UuidFlags::SYNC_TARGET) || !flags.has(UuidFlags::STABLE))
     }
 
-    /// A Primary that works on others' data meets a peer whose generation succeeds the one it works on.
+    /// A Primary that works on others' data meets a peer whose generation succeeds the one it works
+    /// on.
     fn peer_moved_on(&self, c: usize, v: usize) -> bool {
         let device = &self.devices[v];
         let pd = &self.conns[c].volumes[v];
@@ -446,7 +451,8 @@ impl Resource {
         }
     }
 
-    /// A node without a disk takes over the generation of an UpToDate peer, unless it knows a newer one.
+    /// A node without a disk takes over the generation of an UpToDate peer, unless it knows a newer
+    /// one.
     fn adopt_exposed(&mut self, c: usize, v: usize, state: PeerState) {
         let Some(uuids) = self.conns[c].volumes[v].uuids.clone() else { return };
         let diskless = !self.devices[v].has_disk();
@@ -487,7 +493,8 @@ impl Resource {
         }
     }
 
-    /// All copies are connected, idle, Outdated and of one generation: none of them can be behind another.
+    /// All copies are connected, idle, Outdated and of one generation: none of them can be behind
+    /// another.
     pub(super) fn everybody_is_here(&mut self) {
         if self.role == Role::Primary || !self.far_primaries.is_empty() {
             return;
@@ -507,7 +514,8 @@ impl Resource {
         }
     }
 
-    /// A copy that is only Consistent is UpToDate if a Primary without a disk of its own works on just this generation.
+    /// A copy that is only Consistent is UpToDate if a Primary without a disk of its own works on
+    /// just this generation.
     pub(super) fn trust_primaries(&mut self) {
         for v in 0..self.devices.len() {
             let current = self.devices[v].md.current;
@@ -555,8 +563,8 @@ impl Resource {
         }
     }
 
-    /// A negotiating disk gets its state: a resync sets it elsewhere, otherwise the metadata's word counts, or the
-    /// peer's.
+    /// A negotiating disk gets its state: a resync sets it elsewhere, otherwise the metadata's word
+    /// counts, or the peer's.
     pub(super) fn settle_attach(&mut self, v: usize, outcome: Option<Outcome>) {
         let waiting = self.conns.iter().any(|conn| conn.volumes[v].offered.is_some());
         let disk = self.devices[v].attach_disk;

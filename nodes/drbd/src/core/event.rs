@@ -6,7 +6,8 @@ use crate::page::{Page, Payload};
 use crate::state::{ConnState, DiskState, ReplState, Role};
 use std::sync::Arc;
 
-/// Names an application request from submission to completion; the caller's choice, unique while in flight.
+/// Names an application request from submission to completion; the caller's choice, unique while in
+/// flight.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RequestId(pub u64);
 
@@ -50,7 +51,8 @@ pub type LowerResult = Result<Option<Payload>, IoError>;
 pub enum Lower {
     /// Read.
     Read(Blocks),
-    /// Write. `preflush` makes all earlier completed writes of the device durable first, `fua` this one.
+    /// Write. `preflush` makes all earlier completed writes of the device durable first, `fua` this
+    /// one.
     Write {
         /// First block.
         start: u64,
@@ -171,7 +173,8 @@ pub enum LinkFault {
 /// Something to do. The caller carries actions out in order.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
-    /// Try to connect both sockets to this peer until it works ([`Event::LinkUp`]) or [`Action::Unlink`].
+    /// Try to connect both sockets to this peer until it works ([`Event::LinkUp`]) or
+    /// [`Action::Unlink`].
     Link(NodeId),
     /// Close both sockets to this peer, or stop trying. No [`Event::LinkDown`] follows.
     Unlink(NodeId),
@@ -187,8 +190,8 @@ pub enum Action {
         id: RequestId,
         /// Pages for a read, `None` for the rest.
         result: LowerResult,
-        /// For a write or discard: the nodes that acknowledged it (this one if its own disk has it). For a
-        /// flush: this node if its own disk was flushed.
+        /// For a write or discard: the nodes that acknowledged it (this one if its own disk has
+        /// it). For a flush: this node if its own disk was flushed.
         copies: NodeMask,
     },
     /// A command or an open is finished.

@@ -1,5 +1,6 @@
-//! P_FLUSH_REQUESTS: before a resync target ends, the Primary makes sure that no write can be missed. It waits until
-//! nothing is pending, and lets the other copies (P_FLUSH_FORWARD) announce what only they have.
+//! P_FLUSH_REQUESTS: before a resync target ends, the Primary makes sure that no write can be
+//! missed. It waits until nothing is pending, and lets the other copies (P_FLUSH_FORWARD) announce
+//! what only they have.
 
 use super::Resource;
 use crate::ids::{Dagtag, NodeId};
@@ -32,7 +33,8 @@ impl Resource {
         early.any(|req| !req.pending.is_empty())
     }
 
-    /// The source of the resync answers, behind its notices: that is this node, another copy, or nobody's.
+    /// The source of the resync answers, behind its notices: that is this node, another copy, or
+    /// nobody's.
     fn forward_flush(&mut self, c: usize, seq: u32) {
         self.send_peer_ack();
         let (initiator, primary) = (self.conns[c].node, self.me());

@@ -1,8 +1,9 @@
-//! New data generations: when contact to a copy is lost, the next write belongs to a new current UUID, so that the
-//! copy that lacks it is recognised.
+//! New data generations: when contact to a copy is lost, the next write belongs to a new current
+//! UUID, so that the copy that lacks it is recognised.
 //!
-//! Until every node that can be reached has confirmed the new generation, no write completes that the lost copy may
-//! lack: otherwise a cut that follows the loss could let the old copy win a majority of its own.
+//! Until every node that can be reached has confirmed the new generation, no write completes that
+//! the lost copy may lack: otherwise a cut that follows the loss could let the old copy win a
+//! majority of its own.
 
 use super::Resource;
 use super::event::Notice;
@@ -194,8 +195,8 @@ impl Resource {
         }
     }
 
-    /// A Primary without a disk lost all data before anybody confirmed its new generation: no write was completed in
-    /// it, so it presents the one before.
+    /// A Primary without a disk lost all data before anybody confirmed its new generation: no write
+    /// was completed in it, so it presents the one before.
     pub(super) fn return_to_predecessor(&mut self, v: usize) {
         if self.data_accessible(v) || self.devices[v].has_disk() {
             return;
@@ -230,8 +231,8 @@ impl Resource {
         }
     }
 
-    /// Nodes without access to this node's data: all but itself, if UpToDate, and the connected ones whose disks are
-    /// in use.
+    /// Nodes without access to this node's data: all but itself, if UpToDate, and the connected
+    /// ones whose disks are in use.
     pub(super) fn weak_nodes(&self, v: usize) -> NodeMask {
         let mut strong = NodeMask::NONE;
         if self.devices[v].disk == DiskState::UpToDate {
@@ -270,8 +271,9 @@ impl Resource {
         if self.devices[v].disk == DiskState::UpToDate {
             return NodeId::all().any(|node| self.falls_behind(v, node, weak));
         }
-        // Without an UpToDate disk the slots are the peers', and what is known of them may be old: any absent copy
-        // counts. A generation too many is harmless, the peers keep the slots that are set.
+        // Without an UpToDate disk the slots are the peers', and what is known of them may be old:
+        // any absent copy counts. A generation too many is harmless, the peers keep the slots that
+        // are set.
         let mut copies = self.conns.iter().filter(|conn| conn.config.diskful).map(|conn| conn.node);
         copies.any(|node| weak.has(node)) || self.config.volumes[v].diskful
     }

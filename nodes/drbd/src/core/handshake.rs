@@ -1,5 +1,6 @@
-//! Who has the newer data? The comparison of two nodes' generations when they meet (drbd-9 `drbd_uuid_compare` and
-//! what follows it). A pure function of what each side told the other, so that both ends derive mirrored verdicts.
+//! Who has the newer data? The comparison of two nodes' generations when they meet (drbd-9
+//! `drbd_uuid_compare` and what follows it). A pure function of what each side told the other, so
+//! that both ends derive mirrored verdicts.
 
 use crate::ids::{NodeId, Uuid};
 use crate::packet::{UuidFlags, Uuids};
@@ -45,7 +46,8 @@ impl Side<'_> {
 pub enum Bits {
     /// The bits of both sides' slots for each other.
     Use,
-    /// The source replaces its slot for the target by its slot of this node; the target clears its own.
+    /// The source replaces its slot for the target by its slot of this node; the target clears its
+    /// own.
     CopyOf(NodeId),
     /// All bits are set on both sides.
     All,
@@ -180,7 +182,8 @@ fn equal(me: &Side, peer: &Side) -> Verdict {
             (mine, _) => ("both-off", mine),
         },
     };
-    // The verdict above is the one "if both failed": a node that is Primary now is always the source.
+    // The verdict above is the one "if both failed": a node that is Primary now is always the
+    // source.
     let source = match (me.primary, peer.primary) {
         (true, true) => return Verdict { rule, outcome: Outcome::None },
         (true, false) => true,
@@ -191,7 +194,8 @@ fn equal(me: &Side, peer: &Side) -> Verdict {
     Verdict { rule, outcome }
 }
 
-/// The node that accepted the control socket resolves conflicts; sockets are dialled by the lower node id.
+/// The node that accepted the control socket resolves conflicts; sockets are dialled by the lower
+/// node id.
 fn resolves_conflicts(me: &Side, peer: &Side) -> bool {
     me.node > peer.node
 }
@@ -214,16 +218,17 @@ fn by_disk_state(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     }
     let source = me.disk > peer.disk;
     let (from, to) = if source { (me, peer) } else { (peer, me) };
-    // A target that syncs from somebody else presented that node's generation: its bits count only if the source
-    // keeps a slot for what the target really holds.
+    // A target that syncs from somebody else presented that node's generation: its bits count only
+    // if the source keeps a slot for what the target really holds.
     let untracked = to.has(UuidFlags::SYNC_TARGET) && from.slot(to.node).is_none();
     let bits = if untracked { Bits::All } else { Bits::Use };
     let outcome = if source { Outcome::Source(bits) } else { Outcome::Target(bits) };
     Verdict { rule: "disk-states", outcome }
 }
 
-/// Equal generations and yet bits are set: writes that one side has and the other may lack. Who is Primary, who
-/// followed the lost Primary further, who kept running decides the direction; bits are never dropped.
+/// Equal generations and yet bits are set: writes that one side has and the other may lack. Who is
+/// Primary, who followed the lost Primary further, who kept running decides the direction; bits are
+/// never dropped.
 fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     let (mine, theirs) = (me.uuids.dirty_bits, peer.uuids.dirty_bits);
     let fresh = me.uuids.current.is_fresh();
@@ -250,7 +255,8 @@ fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     Verdict { rule: "reconcile", outcome }
 }
 
-/// A split brain where just one side kept quorum is none: the other side's writes were never acknowledged.
+/// A split brain where just one side kept quorum is none: the other side's writes were never
+/// acknowledged.
 fn by_quorum(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     match verdict.outcome {
         Outcome::SplitBrain(auto) if me.quorum != peer.quorum => {

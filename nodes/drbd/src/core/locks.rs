@@ -1,4 +1,5 @@
-//! Block ranges in use on one device: two requests that share a block never run at once, first come first served.
+//! Block ranges in use on one device: two requests that share a block never run at once, first come
+//! first served.
 
 use crate::ids::{Blocks, NodeId};
 use std::collections::VecDeque;
@@ -19,8 +20,9 @@ pub enum Holder {
 }
 
 impl Holder {
-    /// A source's own write that arrives before the answer to a request was sent before the source read the block:
-    /// the answer will carry it, so it need not wait (and must not: the source waits for its ack before it reads).
+    /// A source's own write that arrives before the answer to a request was sent before the source
+    /// read the block: the answer will carry it, so it need not wait (and must not: the source
+    /// waits for its ack before it reads).
     fn tolerates(self, other: Holder) -> bool {
         let pair = |a, b| matches!((a, b), (Holder::Peer(p), Holder::Requested(s)) if p == s);
         pair(self, other) || pair(other, self)
@@ -54,7 +56,8 @@ impl<W> Default for Locks<W> {
 }
 
 impl<W> Locks<W> {
-    /// Takes the range (`Ok`) or queues for it (`Err`): `work` comes out of a later [`Locks::release`].
+    /// Takes the range (`Ok`) or queues for it (`Err`): `work` comes out of a later
+    /// [`Locks::release`].
     pub fn acquire(
         &mut self,
         at: Blocks,
@@ -90,8 +93,8 @@ impl<W> Locks<W> {
         ready
     }
 
-    /// Turns a held range into another kind that tolerates nobody. `true`: go on. Otherwise `work` comes out of the
-    /// release of the last one that shares a block.
+    /// Turns a held range into another kind that tolerates nobody. `true`: go on. Otherwise `work`
+    /// comes out of the release of the last one that shares a block.
     pub fn convert(&mut self, id: LockId, holder: Holder, work: W) -> bool {
         let Some(i) = self.held.iter().position(|e| e.id == id) else { return false };
         self.held[i].holder = holder;

@@ -1,9 +1,10 @@
 //! The engine of one resource on one node.
 //!
-//! [`Resource::step`] takes one event and appends actions. Inside, each file holds one concern: `request` the
-//! application's I/O, `replicate` the peers' writes, `resync`, `attach` the lower device and metadata, `connect`
-//! links and handshakes, `twopc` cluster-wide changes, `role` promotion and demotion, `generation` new data
-//! generations, `status` what follows from every change.
+//! [`Resource::step`] takes one event and appends actions. Inside, each file holds one concern:
+//! `request` the application's I/O, `replicate` the peers' writes, `resync`, `attach` the lower
+//! device and metadata, `connect` links and handshakes, `twopc` cluster-wide changes, `role`
+//! promotion and demotion, `generation` new data generations, `status` what follows from every
+//! change.
 
 pub mod activity_log;
 mod attach;
@@ -110,9 +111,9 @@ pub struct PeerView {
 }
 
 impl Resource {
-    /// A resource as `drbdsetup new-resource`, `new-peer` and `new-minor` leave it: Secondary, Diskless, StandAlone.
-    /// `luck` seeds the engine's own generator, for UUIDs and transaction numbers: given it and the events,
-    /// everything follows.
+    /// A resource as `drbdsetup new-resource`, `new-peer` and `new-minor` leave it: Secondary,
+    /// Diskless, StandAlone. `luck` seeds the engine's own generator, for UUIDs and transaction
+    /// numbers: given it and the events, everything follows.
     pub fn new(config: Config, luck: u64, quirks: Quirks) -> Resource {
         let mut by_node = [None; NodeId::COUNT];
         for (i, peer) in config.peers.iter().enumerate() {
@@ -154,9 +155,9 @@ impl Resource {
         }
     }
 
-    /// Metadata as `drbdmeta create-md` leaves it, as (first block, pages) runs to write to a lower device of
-    /// `lower_blocks` 4 KiB blocks; with `uuid`, as `drbdadm new-current-uuid --clear-bitmap` then leaves it:
-    /// UpToDate without an initial sync, the same on every node.
+    /// Metadata as `drbdmeta create-md` leaves it, as (first block, pages) runs to write to a lower
+    /// device of `lower_blocks` 4 KiB blocks; with `uuid`, as `drbdadm new-current-uuid
+    /// --clear-bitmap` then leaves it: UpToDate without an initial sync, the same on every node.
     pub fn create_md(
         config: &Config,
         volume: VolumeNumber,

@@ -1,4 +1,5 @@
-//! The objects of a resource, as DRBD has them: devices, connections, and the peer devices between them.
+//! The objects of a resource, as DRBD has them: devices, connections, and the peer devices between
+//! them.
 
 use super::activity_log::ActivityLog;
 use super::bitmap::Bitmap;
@@ -85,7 +86,8 @@ pub(super) struct Device {
     pub md_waiters: Vec<(u64, Work)>,
     /// By bitmap index.
     pub bitmaps: Vec<Bitmap>,
-    /// Ranges that a resync wrote here and nothing dirtied since, by first block: P_PEERS_IN_SYNC may clear them.
+    /// Ranges that a resync wrote here and nothing dirtied since, by first block: P_PEERS_IN_SYNC
+    /// may clear them.
     pub resynced: BTreeMap<u64, Blocks>,
     /// Pages of the bitmap area that differ from what is on disk.
     pub bm_dirty: BTreeSet<u64>,
@@ -95,7 +97,8 @@ pub(super) struct Device {
     pub al_pending: Option<super::attach::AlWrite>,
     /// Generation that the data seen by applications belongs to (also without a disk).
     pub exposed: Uuid,
-    /// Without a disk: the generation before `exposed`, until a peer with data confirmed that it has `exposed`.
+    /// Without a disk: the generation before `exposed`, until a peer with data confirmed that it
+    /// has `exposed`.
     pub predecessor: Option<Uuid>,
     pub quorum: bool,
     /// A new current UUID is due before the next request.

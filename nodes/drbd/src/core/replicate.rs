@@ -1,4 +1,5 @@
-//! The receiving side: writes of a peer, their epochs, what is remembered until the peer ack, reads for a peer.
+//! The receiving side: writes of a peer, their epochs, what is remembered until the peer ack, reads
+//! for a peer.
 
 use super::Resource;
 use super::event::{Lower, LowerResult};
@@ -189,7 +190,8 @@ impl Resource {
         self.finish_epoch(c);
     }
 
-    /// Write ordering "flush": the oldest epoch, once all its writes are done, is flushed and then acknowledged.
+    /// Write ordering "flush": the oldest epoch, once all its writes are done, is flushed and then
+    /// acknowledged.
     fn finish_epoch(&mut self, c: usize) {
         let Some(epoch) = self.conns[c].epochs.front_mut() else { return };
         if epoch.nr.is_none() || epoch.active > 0 || epoch.flushing {
@@ -260,7 +262,8 @@ impl Resource {
         }
     }
 
-    /// A third node lacks a write that this one has: if this node is its source, it has to ask again.
+    /// A third node lacks a write that this one has: if this node is its source, it has to ask
+    /// again.
     pub(super) fn missed(&mut self, v: usize, node: NodeId, at: Blocks) {
         self.set_out_of_sync(v, node, at);
         self.on_conn(node, |r, c| {
@@ -297,7 +300,8 @@ impl Resource {
         self.resync_progress(c, v);
     }
 
-    /// The source of a resync says who else holds what it sent. A range that was dirtied since keeps its bits.
+    /// The source of a resync says who else holds what it sent. A range that was dirtied since
+    /// keeps its bits.
     pub(super) fn receive_peers_in_sync(&mut self, v: usize, at: Blocks, mask: NodeMask) {
         if self.devices[v].resynced.remove(&at.start) == Some(at) {
             for node in mask.without(self.me()).iter() {

@@ -1,4 +1,5 @@
-//! The application's requests: admission, replication, completion, epochs, and the peer acks that follow.
+//! The application's requests: admission, replication, completion, epochs, and the peer acks that
+//! follow.
 
 use super::Resource;
 use super::config::OnLoss;
@@ -320,7 +321,8 @@ impl Resource {
         self.read(key, at);
     }
 
-    /// Takes a request that cannot go on back to the head of the held ones, where it fails or waits.
+    /// Takes a request that cannot go on back to the head of the held ones, where it fails or
+    /// waits.
     pub(super) fn put_back(&mut self, key: usize) {
         let mut req = self.reqs.remove(key);
         self.release_app(key, &mut req);
@@ -423,7 +425,8 @@ impl Resource {
         self.retire();
     }
 
-    /// Completions wait while suspended, and while a node that has not got them could still be trusted.
+    /// Completions wait while suspended, and while a node that has not got them could still be
+    /// trusted.
     fn completions_wait(&self) -> bool {
         self.role == Role::Primary && (self.suspended || self.needs_generation_now())
     }
@@ -518,7 +521,8 @@ impl Resource {
         let key = id.0 as usize;
         let known = self.reqs.get(key).is_some_and(|req| req.pending.has(node) && req.logged);
         if !known {
-            // An ack for a write that is settled already (a late one after the connection was lost).
+            // An ack for a write that is settled already (a late one after the connection was
+            // lost).
             return;
         }
         let (v, at) = (self.reqs[key].volume, self.reqs[key].at);
@@ -555,8 +559,8 @@ impl Resource {
         self.retire();
     }
 
-    /// What a lost connection does to the writes that went over it: nothing that was not confirmed by a barrier
-    /// counts as being on the peer.
+    /// What a lost connection does to the writes that went over it: nothing that was not confirmed
+    /// by a barrier counts as being on the peer.
     pub(super) fn forget_sent(&mut self, c: usize) {
         let node = self.conns[c].node;
         self.conns[c].sent_in_epoch = 0;

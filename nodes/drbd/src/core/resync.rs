@@ -1,5 +1,5 @@
-//! Resync: the target walks its bits and asks for blocks, the source reads and answers; at the end the target takes
-//! over the source's generation.
+//! Resync: the target walks its bits and asks for blocks, the source reads and answers; at the end
+//! the target takes over the source's generation.
 
 use super::Resource;
 use super::event::{Lower, LowerResult, Notice};
@@ -133,7 +133,8 @@ impl Resource {
         }
     }
 
-    /// One active target at a time: the source that is Primary first, then the one with the fewest bits.
+    /// One active target at a time: the source that is Primary first, then the one with the fewest
+    /// bits.
     pub(super) fn progress_resyncs(&mut self) {
         self.tell_stable();
         for v in 0..self.devices.len() {
@@ -226,7 +227,8 @@ impl Resource {
         }
     }
 
-    /// Every bit is clear. A write that went past this node may still be announced: the Primary is asked first.
+    /// Every bit is clear. A write that went past this node may still be announced: the Primary is
+    /// asked first.
     fn resync_flush_then_end(&mut self, c: usize, v: usize) {
         let primary =
             self.conns.iter().position(|conn| conn.connected() && conn.role == Role::Primary);
@@ -249,7 +251,8 @@ impl Resource {
         }
     }
 
-    /// The source's word counts for its resyncs. A Primary that is a source itself speaks for those alone.
+    /// The source's word counts for its resyncs. A Primary that is a source itself speaks for those
+    /// alone.
     pub(super) fn receive_flush_ack(&mut self, from: usize, seq: u32, primary: NodeId) {
         let targets =
             |r: &Resource| r.conns[from].volumes.iter().any(|pd| pd.repl.is_sync_target());
@@ -274,7 +277,8 @@ impl Resource {
         resync.in_flight += 1;
         resync.budget = resync.budget.saturating_sub(u64::from(at.count));
         let key = self.new_request(c, v, at, false, BlockId(0));
-        // Never the same cookie twice: an ack on the control stream may come after the next request on the data stream.
+        // Never the same cookie twice: an ack on the control stream may come after the next request
+        // on the data stream.
         self.serial += 1;
         self.resync_reqs[key].id = BlockId(self.serial << 32 | key as u64);
         let holder = Holder::Requested(self.conns[c].node);
@@ -510,9 +514,10 @@ impl Resource {
         self.source_progress(c, v);
     }
 
-    /// The target holds this node's data here now, and so does everybody whom this node has no bit for. The target,
-    /// which marked the range towards all others, may unmark them. Not while a write is on its way in the range: it
-    /// may reach some of them only (fixed in 9.0.26 and 9.2.0).
+    /// The target holds this node's data here now, and so does everybody whom this node has no bit
+    /// for. The target, which marked the range towards all others, may unmark them. Not while a
+    /// write is on its way in the range: it may reach some of them only (fixed in 9.0.26 and
+    /// 9.2.0).
     fn tell_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks) {
         let device = &self.devices[v];
         if device.disk != DiskState::UpToDate || device.al.is_active(at) || device.locks.busy(at) {
@@ -629,7 +634,8 @@ impl Resource {
             || (flag && near && self.is_stable(v))
     }
 
-    /// Every bit is clear: the target takes the source's generation, if the source speaks for everybody.
+    /// Every bit is clear: the target takes the source's generation, if the source speaks for
+    /// everybody.
     fn resync_end(&mut self, c: usize, v: usize) {
         if self.uuids_locked() {
             // A handshake goes on elsewhere; the next change comes back here.
@@ -754,7 +760,8 @@ impl Resource {
         })
     }
 
-    /// A disk that is behind asks an authoritative peer to compare, once a second (drbd_try_to_get_resynced).
+    /// A disk that is behind asks an authoritative peer to compare, once a second
+    /// (drbd_try_to_get_resynced).
     fn try_to_get_resynced(&mut self, v: usize) {
         let stray = || (0..self.conns.len()).find(|c| self.has_stray_bits(*c, v));
         let Some(c) = self.possible_source(v).or_else(stray) else { return };

@@ -1,4 +1,5 @@
-//! What follows from every change: quorum, suspension, metadata flags, the states that peers are told.
+//! What follows from every change: quorum, suspension, metadata flags, the states that peers are
+//! told.
 
 use super::Resource;
 use super::config::OnLoss;

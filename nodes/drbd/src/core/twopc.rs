@@ -1,5 +1,6 @@
-//! Cluster-wide changes in two phases: PREPARE goes to everybody who can be reached, through neighbours too; votes
-//! come back merged; COMMIT or ABORT follows the same way. One transaction at a time on each node.
+//! Cluster-wide changes in two phases: PREPARE goes to everybody who can be reached, through
+//! neighbours too; votes come back merged; COMMIT or ABORT follows the same way. One transaction at
+//! a time on each node.
 
 use super::Resource;
 use super::event::{CommandId, Notice, Refusal};
@@ -272,7 +273,8 @@ impl Resource {
         self.send_prepare(request, forward);
     }
 
-    /// A neighbour's request that comes through others only: the direct link is dead, though not noticed yet.
+    /// A neighbour's request that comes through others only: the direct link is dead, though not
+    /// noticed yet.
     fn notice_indirect(&mut self, from: NodeId, request: &TwopcRequest) {
         let initiator = request.id.initiator;
         if from == initiator || request.change != Change::Empty {
@@ -606,14 +608,16 @@ impl Resource {
         self.changed = true;
     }
 
-    /// No Primary is left anywhere: what is Consistent is UpToDate, once the survivors have compared notes.
+    /// No Primary is left anywhere: what is Consistent is UpToDate, once the survivors have
+    /// compared notes.
     fn settle_consistent(&mut self, v: usize) {
         if !self.conns.iter().any(|conn| conn.reconcile) {
             self.set_disk(v, DiskState::UpToDate);
         }
     }
 
-    /// A Primary learns that a node it is not connected to asked who is there: that node outdates itself.
+    /// A Primary learns that a node it is not connected to asked who is there: that node outdates
+    /// itself.
     fn outdate_far(&mut self, node: NodeId) {
         let Some(c) = self.conn_of(node) else { return };
         if self.conns[c].connected() || !self.conns[c].config.diskful {

@@ -89,8 +89,8 @@ fn seal(block: &mut [u8; 4096]) {
     put(block, 8, &crc.to_be_bytes());
 }
 
-/// What the ring says: the extent in each slot, and the number of the newest transaction. Takes the newest
-/// unbroken run of transactions; a torn block is not one.
+/// What the ring says: the extent in each slot, and the number of the newest transaction. Takes the
+/// newest unbroken run of transactions; a torn block is not one.
 pub fn replay<'a>(ring: impl IntoIterator<Item = &'a [u8; 4096]>) -> (BTreeMap<u16, u32>, u32) {
     let mut blocks: Vec<AlBlock> = ring.into_iter().filter_map(AlBlock::decode).collect();
     let Some(any) = blocks.first().map(|block| block.number) else {

@@ -1,8 +1,10 @@
-//! Where things are on a lower device with internal metadata: data, bitmap, activity log, superblock.
+//! Where things are on a lower device with internal metadata: data, bitmap, activity log,
+//! superblock.
 
 use std::ops::Range;
 
-/// Positions in 4 KiB blocks of the lower device. Fixed: 4 KiB per bit, activity log of 8 blocks (1 x 32 KiB).
+/// Positions in 4 KiB blocks of the lower device. Fixed: 4 KiB per bit, activity log of 8 blocks (1
+/// x 32 KiB).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Layout {
     /// Blocks of the whole lower device.

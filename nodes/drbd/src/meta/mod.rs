@@ -1,4 +1,5 @@
-//! Metadata v09, internal ("flex internal"): superblock, activity log, bitmap, byte for byte as `drbdmeta` reads it.
+//! Metadata v09, internal ("flex internal"): superblock, activity log, bitmap, byte for byte as
+//! `drbdmeta` reads it.
 
 mod al_block;
 mod layout;

@@ -138,8 +138,8 @@ impl Superblock {
         NodeMask(self.members as u32)
     }
 
-    /// Puts a generation at the head of the history: no duplicates, never the current one, a fresh one, or one that
-    /// still stands in a slot.
+    /// Puts a generation at the head of the history: no duplicates, never the current one, a fresh
+    /// one, or one that still stands in a slot.
     pub fn push_history(&mut self, uuid: Uuid) {
         let uuid = Uuid(uuid.masked());
         let in_slot = self.peers.iter().any(|peer| peer.bitmap_uuid.same(uuid));

@@ -1,5 +1,6 @@
-//! `lifetime-3/100io`: five minutes of a pool of three hosts, two volumes of two copies plus tie-breaker, 100 I/O per
-//! second in total, with promises, hash, activity log and a mix of faults on. What a seed costs.
+//! `lifetime-3/100io`: five minutes of a pool of three hosts, two volumes of two copies plus
+//! tie-breaker, 100 I/O per second in total, with promises, hash, activity log and a mix of faults
+//! on. What a seed costs.
 
 use crate::outcome::{Outcome, RunOptions};
 use crate::run::run;

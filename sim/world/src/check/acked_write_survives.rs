@@ -1,18 +1,19 @@
-//! `acked-write-survives`: what an application was told is written is found by whoever may serve it next.
+//! `acked-write-survives`: what an application was told is written is found by whoever may serve it
+//! next.
 //!
-//! A write that was followed by an acknowledged flush survives any fault inside the budget; an unflushed one
-//! survives while copies that acknowledged it stay up and cannot be outvoted. [`crate::ledger`] keeps who owes
-//! what, and says exactly when a copy stops to owe.
+//! A write that was followed by an acknowledged flush survives any fault inside the budget; an
+//! unflushed one survives while copies that acknowledged it stay up and cannot be outvoted.
+//! [`crate::ledger`] keeps who owes what, and says exactly when a copy stops to owe.
 //!
 //! Checked on the stored blocks themselves:
-//! * at rest and at the end, every block of every copy that is UpToDate and could be promoted: its node has quorum
-//!   (or quorum is off), and each of its connections is Connected at both ends, so that it does not merely not know
-//!   yet that it was left alone;
-//! * when a node becomes Primary, every block that it would read: its own copy if that is UpToDate, otherwise that
-//!   of each UpToDate peer it is connected to.
+//! * at rest and at the end, every block of every copy that is UpToDate and could be promoted: its
+//!   node has quorum (or quorum is off), and each of its connections is Connected at both ends, so
+//!   that it does not merely not know yet that it was left alone;
+//! * when a node becomes Primary, every block that it would read: its own copy if that is UpToDate,
+//!   otherwise that of each UpToDate peer it is connected to.
 //!
-//! Assumes: protocol C; disks that keep their word (those that the plan breaks owe nothing); with quorum off, a
-//! plan that does not let two hosts miss each other's writes.
+//! Assumes: protocol C; disks that keep their word (those that the plan breaks owe nothing); with
+//! quorum off, a plan that does not let two hosts miss each other's writes.
 
 use crate::ledger::{Ledger, Wrong};
 use drbd::ids::NodeId;
@@ -21,7 +22,8 @@ use drbd::page::Page;
 /// Its name.
 pub const NAME: &str = "acked-write-survives";
 
-/// Compares `blocks` of the copy of `node` with what is owed; how many were compared, or the first that is wrong.
+/// Compares `blocks` of the copy of `node` with what is owed; how many were compared, or the first
+/// that is wrong.
 pub fn check(
     ledger: &Ledger,
     node: NodeId,

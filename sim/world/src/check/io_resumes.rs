@@ -1,12 +1,14 @@
 //! `io-resumes`: after everything was healed, every VM makes progress again.
 //!
-//! Demanded of plans that end healed: within [`BOUND`] after the last repair (or when the run ends, if that is
-//! earlier), each VM that should run and whose host is up has had I/O acknowledged since, and its last success is
-//! no older than [`STALL`].
+//! Demanded of plans that end healed: within [`BOUND`] after the last repair (or when the run ends,
+//! if that is earlier), each VM that should run and whose host is up has had I/O acknowledged
+//! since, and its last success is no older than [`STALL`].
 //!
-//! Excused, by name: `no-quorum-by-design` when the plan leaves hosts off so that no majority of the copies is
-//! there; `split-brain-by-plan` when quorum is off and the plan separated writers; `last-copy-broken-by-plan` when
-//! the plan broke the disks of all copies.
+//! Excused, by name: `no-quorum-by-design` when the plan leaves hosts off so that no majority of
+//! the copies is there; `conflict-disconnects-by-option` when `rr-conflict disconnect` left a
+//! connection StandAlone (a Primary that had lost quorum met its successor; only an administrator
+//! ends that); `split-brain-by-plan` when quorum is off and the plan separated writers;
+//! `last-copy-broken-by-plan` when the plan broke the disks of all copies.
 
 /// Its name.
 pub const NAME: &str = "io-resumes";

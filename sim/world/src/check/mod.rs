@@ -1,5 +1,5 @@
-//! The promises, one file each. They see everything and trust nobody: bytes on disks, what applications were told,
-//! and the engines' own view only where a promise is about it.
+//! The promises, one file each. They see everything and trust nobody: bytes on disks, what
+//! applications were told, and the engines' own view only where a promise is about it.
 
 pub mod acked_write_survives;
 pub mod io_resumes;

@@ -1,8 +1,9 @@
 //! `one-primary`: never two Primaries of one resource that can see each other.
 //!
-//! Two nodes that are Primary while each of them has the other as Connected break the promise, whatever the quorum
-//! settings (no scenario allows two primaries). A Primary that was cut off and has not noticed yet, or that is
-//! frozen, may overlap with its successor: whether it can do harm then is `quorum-is-exclusive`.
+//! Two nodes that are Primary while each of them has the other as Connected break the promise,
+//! whatever the quorum settings (no scenario allows two primaries). A Primary that was cut off and
+//! has not noticed yet, or that is frozen, may overlap with its successor: whether it can do harm
+//! then is `quorum-is-exclusive`.
 
 use drbd::state::Role;
 

@@ -1,13 +1,15 @@
 //! `quorum-is-exclusive`: with quorum, at most one partition writes.
 //!
 //! Two rules, for resources whose quorum is a majority of the copies:
-//! 1. A node that was Primary before another became Primary acknowledges nothing that was submitted after that
-//!    moment. A Primary that lost its peers and has not noticed may take writes; it must not say that they are done,
-//!    because a majority that it cannot see has moved on. (A write that was submitted earlier and reached the others
-//!    earlier may be acknowledged late, after a thaw for instance.)
-//! 2. No two nodes are Primary with quorum at the same time for longer than it takes to notice a lost peer:
-//!    `ping-int` plus `ping-timeout`, and `timeout` times `ko-count` for a peer that answers pings but not writes
-//!    is not needed, because a Primary that is not acknowledged does no harm. A frozen host's time does not count.
+//! 1. A node that was Primary before another became Primary acknowledges nothing that was submitted
+//!    after that moment. A Primary that lost its peers and has not noticed may take writes; it must
+//!    not say that they are done, because a majority that it cannot see has moved on. (A write that
+//!    was submitted earlier and reached the others earlier may be acknowledged late, after a thaw
+//!    for instance.)
+//! 2. No two nodes are Primary with quorum at the same time for longer than it takes to notice a
+//!    lost peer: `ping-int` plus `ping-timeout`, and `timeout` times `ko-count` for a peer that
+//!    answers pings but not writes is not needed, because a Primary that is not acknowledged does
+//!    no harm. A frozen host's time does not count.
 //!
 //! Assumes: no `--force`, no administrator who takes voters away.
 
@@ -84,7 +86,8 @@ impl Exclusive {
         Ok(())
     }
 
-    /// To be called now and then. `writable(n)`: n is Primary, has quorum on all volumes, and is not frozen.
+    /// To be called now and then. `writable(n)`: n is Primary, has quorum on all volumes, and is
+    /// not frozen.
     pub fn observe(&mut self, now: u64, writable: impl Fn(usize) -> bool) -> Result<(), Broken> {
         let count = self.nodes.len();
         for a in 0..count {

@@ -1,12 +1,14 @@
-//! `reads-are-fresh`: a read returns, for each block, the newest write that was acknowledged before the read was
-//! submitted, or one that was not settled by then.
+//! `reads-are-fresh`: a read returns, for each block, the newest write that was acknowledged before
+//! the read was submitted, or one that was not settled by then.
 //!
-//! A write that was never acknowledged (its host died, or it failed) may be found or not; once an application has
-//! read it, it stays: it counts as acknowledged from that read on, owed by the UpToDate copies that hold it then.
-//! A read of a write that is still in flight binds nobody: the application that reads is the one that writes, and if
-//! its host dies now, no disk can be asked to keep what was never acknowledged.
+//! A write that was never acknowledged (its host died, or it failed) may be found or not; once an
+//! application has read it, it stays: it counts as acknowledged from that read on, owed by the
+//! UpToDate copies that hold it then. A read of a write that is still in flight binds nobody: the
+//! application that reads is the one that writes, and if its host dies now, no disk can be asked to
+//! keep what was never acknowledged.
 //!
-//! Assumes: one application per volume at a time; blocks that the plan rotted are outside the promise.
+//! Assumes: one application per volume at a time; blocks that the plan rotted are outside the
+//! promise.
 
 use crate::ledger::{Judgement, Ledger, Wrong};
 use drbd::ids::{NodeId, NodeMask};
@@ -30,7 +32,8 @@ pub struct Found<'a> {
     pub ended: u64,
 }
 
-/// Judges a block that was read. `copies` says which UpToDate copies hold the contents; asked only when it matters.
+/// Judges a block that was read. `copies` says which UpToDate copies hold the contents; asked only
+/// when it matters.
 pub fn check(
     ledger: &mut Ledger,
     found: Found,

@@ -1,8 +1,8 @@
 //! `resync-finishes`: after everything was healed, every copy is whole again.
 //!
-//! Demanded as `io-resumes` is, and with the same excuses: every two nodes of a resource whose hosts are up are
-//! Connected at both ends, every copy is UpToDate, every volume is Established towards every peer, and no bit is
-//! set.
+//! Demanded as `io-resumes` is, and with the same excuses: every two nodes of a resource whose
+//! hosts are up are Connected at both ends, every copy is UpToDate, every volume is Established
+//! towards every peer, and no bit is set.
 
 use drbd::state::{ConnState, DiskState, ReplState};
 

@@ -1,10 +1,10 @@
 //! `uptodate-means-identical`: two copies that call themselves UpToDate hold the same.
 //!
-//! At rest: no application write in flight on any node of the resource, no write received and not yet covered by a
-//! peer ack, both copies UpToDate and Established with each other. Then blocks with no bit set for the pair must be
-//! identical on the two disks. While some bit is set, a hot extent of the activity log may stand for bits not yet
-//! set, so blocks are skipped that [`drbd::core::Resource::may_differ`] names; with no bit set on either side
-//! nothing is skipped.
+//! At rest: no application write in flight on any node of the resource, no write received and not
+//! yet covered by a peer ack, both copies UpToDate and Established with each other. Then blocks
+//! with no bit set for the pair must be identical on the two disks. While some bit is set, a hot
+//! extent of the activity log may stand for bits not yet set, so blocks are skipped that
+//! [`drbd::core::Resource::may_differ`] names; with no bit set on either side nothing is skipped.
 //!
 //! Assumes: no rot (those blocks are skipped) and no disk that lies (that copy is skipped).
 

@@ -88,7 +88,8 @@ impl Ledger {
         }
     }
 
-    /// Index of the newest version that `reader` must at least find, of those acked at or before `before`.
+    /// Index of the newest version that `reader` must at least find, of those acked at or before
+    /// `before`.
     fn floor(&self, block: &Block, reader: Option<NodeId>, before: u64) -> Option<usize> {
         block.versions.iter().rposition(|id| {
             let write = &self.writes[*id];
@@ -106,8 +107,8 @@ impl Ledger {
         known.unwrap_or_else(|| shown(page))
     }
 
-    /// May `page` be in `block`, seen by `reader` (or by nobody in particular), when what was acked until
-    /// `before` counts?
+    /// May `page` be in `block`, seen by `reader` (or by nobody in particular), when what was acked
+    /// until `before` counts?
     pub fn judge(
         &self,
         number: u64,
@@ -153,8 +154,9 @@ impl Ledger {
         self.writes[id].fate == Fate::Maybe
     }
 
-    /// An application read the block at `now` and found `judged` there. A write of unknown fate has now happened:
-    /// it stays, as long as one of `holders` (the UpToDate copies that hold it at this moment) can be held to it.
+    /// An application read the block at `now` and found `judged` there. A write of unknown fate has
+    /// now happened: it stays, as long as one of `holders` (the UpToDate copies that hold it at
+    /// this moment) can be held to it.
     pub fn was_read(&mut self, now: u64, block: u64, judged: Judgement, holders: NodeMask) {
         let Judgement::Version(id) = judged else { return };
         if self.writes[id].fate != Fate::Maybe {
@@ -173,8 +175,8 @@ impl Ledger {
         self.holds(now, seen, holders);
     }
 
-    /// Forgets versions that nobody can be shown any more (those before the newest one that is durable on so many
-    /// copies that they cannot be outvoted), and thins long histories.
+    /// Forgets versions that nobody can be shown any more (those before the newest one that is
+    /// durable on so many copies that they cannot be outvoted), and thins long histories.
     pub(super) fn prune(&mut self, number: u64) {
         let block = &self.blocks[number as usize];
         let firm = block.versions.iter().rposition(|id| {
@@ -193,8 +195,9 @@ impl Ledger {
         }
     }
 
-    /// Forgets acked versions that the next acked one stands for: whoever holds them holds that one as well. They
-    /// may still be found, if that one is lost, so what is forgotten is remembered as a range of numbers.
+    /// Forgets acked versions that the next acked one stands for: whoever holds them holds that one
+    /// as well. They may still be found, if that one is lost, so what is forgotten is remembered as
+    /// a range of numbers.
     fn thin(&mut self, number: u64) {
         let mut kept = Vec::with_capacity(LONG);
         let versions = std::mem::take(&mut self.blocks[number as usize].versions);
@@ -276,7 +279,10 @@ mod tests {
         let found = |n| finds(&ledger, Ledger::stamp(n, 0));
         assert_eq!([found(1), found(2), found(3)], [false, true, true]);
         assert!(!finds(&ledger, Page::Zero));
-        assert!(ledger.judge(0, &Ledger::stamp(1, 0), None, 20).is_ok(), "acked after the read began");
+        assert!(
+            ledger.judge(0, &Ledger::stamp(1, 0), None, 20).is_ok(),
+            "acked after the read began"
+        );
     }
 
     #[test]

@@ -1,29 +1,32 @@
 //! What every block of one volume was told to hold, and which copies still owe it.
 //!
-//! A write is *in flight* until its completion, then *acked* (the application got success) or *maybe* (it got an
-//! error, or its host died first). An acked write is **owed** by the copies that acknowledged it. A copy drops out
-//! of that set when
+//! A write is *in flight* until its completion, then *acked* (the application got success) or
+//! *maybe* (it got an error, or its host died first). An acked write is **owed** by the copies that
+//! acknowledged it. A copy drops out of that set when
 //!
-//! * its host loses power or its kernel, unless the application flushed after the write was acked and the
-//!   acknowledgement said that this node's own disk was flushed: a volatile cache owes nothing. That a disk happened
-//!   to flush for a reason of its own, or kept its cache through a crash of the kernel, does not count: when all
-//!   copies went down, the crashed Primary is the source of the resync, and what only another copy kept is lost by
-//!   DRBD's rules, with the consent of an application that did not flush. (A copy that stays up is never overruled
-//!   that way: it knows that it was connected.);
-//! * the plan makes its disk lie, fail or rot: no replication engine repairs a disk that breaks its own word;
-//! * it becomes the target of a resync from a copy that holds the write too: from then on only the source owes it,
-//!   because a half-resynced copy is Inconsistent and may not be used. When the resync has ended (stable), the
-//!   target owes all that its source owes. If the source does **not** hold an owed write, the target keeps owing
-//!   it: a resync in the wrong direction must not launder the loss.
+//! * its host loses power or its kernel, unless the application flushed after the write was acked
+//!   and the acknowledgement said that this node's own disk was flushed: a volatile cache owes
+//!   nothing. That a disk happened to flush for a reason of its own, or kept its cache through a
+//!   crash of the kernel, does not count: when all copies went down, the crashed Primary is the
+//!   source of the resync, and what only another copy kept is lost by DRBD's rules, with the
+//!   consent of an application that did not flush. (A copy that stays up is never overruled that
+//!   way: it knows that it was connected.);
+//! * the plan makes its disk lie, fail or rot: no replication engine repairs a disk that breaks its
+//!   own word;
+//! * it becomes the target of a resync from a copy that holds the write too: from then on only the
+//!   source owes it, because a half-resynced copy is Inconsistent and may not be used. When the
+//!   resync has ended (stable), the target owes all that its source owes. If the source does
+//!   **not** hold an owed write, the target keeps owing it: a resync in the wrong direction must
+//!   not launder the loss.
 //!
-//! A copy that was not UpToDate when the write was acked never counts, nor one whose host went down between submission
-//! and acknowledgement.
+//! A copy that was not UpToDate when the write was acked never counts, nor one whose host went down
+//! between submission and acknowledgement.
 //!
-//! The write must be found by a reader while the copies that owe it cannot be outvoted: the copies that do not hold
-//! it are fewer than a majority of all copies, or the reader's own copy holds it. (With three copies and volatile
-//! caches, a power loss of two that meet again without the third loses what was never flushed there; no quorum
-//! rule can help.) A write that nobody owes any longer may still be there; then the next older owed write is the
-//! oldest that a reader may see.
+//! The write must be found by a reader while the copies that owe it cannot be outvoted: the copies
+//! that do not hold it are fewer than a majority of all copies, or the reader's own copy holds it.
+//! (With three copies and volatile caches, a power loss of two that meet again without the third
+//! loses what was never flushed there; no quorum rule can help.) A write that nobody owes any
+//! longer may still be there; then the next older owed write is the oldest that a reader may see.
 
 mod history;
 mod write;
@@ -171,7 +174,8 @@ impl Ledger {
         self.acks
     }
 
-    /// An application's flush was acknowledged by `copies`: what was acked before it was submitted is durable there.
+    /// An application's flush was acknowledged by `copies`: what was acked before it was submitted
+    /// is durable there.
     pub fn flushed(&mut self, submitted: u64, copies: NodeMask) {
         for node in copies.and(self.copies).iter() {
             while self.pending[node.index()].front().is_some_and(|f| f.seq <= submitted) {
@@ -189,7 +193,8 @@ impl Ledger {
         }
     }
 
-    /// The plan broke the disk of a copy: it owes nothing, and nothing new until it is trusted again.
+    /// The plan broke the disk of a copy: it owes nothing, and nothing new until it is trusted
+    /// again.
     pub fn distrust(&mut self, node: NodeId) {
         self.distrusted.insert(node);
         for write in self.writes.iter_mut() {
@@ -209,7 +214,8 @@ impl Ledger {
         self.distrusted
     }
 
-    /// The plan changed what a copy stores: nobody can be held to the contents of the block any more.
+    /// The plan changed what a copy stores: nobody can be held to the contents of the block any
+    /// more.
     pub fn rotted(&mut self, block: u64) {
         let index = block as usize;
         if self.blocks.len() <= index {

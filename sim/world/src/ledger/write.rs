@@ -89,7 +89,8 @@ impl Writes {
         slot.is_some_and(|s| s.as_ref().is_some_and(|w| w.number == number))
     }
 
-    /// One name less; the last one forgets the write. Its submitter is a name until the write is acked or failed.
+    /// One name less; the last one forgets the write. Its submitter is a name until the write is
+    /// acked or failed.
     pub fn release(&mut self, id: WriteId) {
         let write = &mut self[id];
         write.refs -= 1;

@@ -102,7 +102,8 @@ impl Plan<'_> {
         }
     }
 
-    /// Is the weak disk whole between these times, or is `host` the one that has it and it may fail too?
+    /// Is the weak disk whole between these times, or is `host` the one that has it and it may fail
+    /// too?
     fn may_fall(&self, host: &str, from: u64, to: u64) -> bool {
         self.broken.iter().all(|(start, end, lies)| {
             to < *start || from > *end || (host == self.weak_disk && !lies)

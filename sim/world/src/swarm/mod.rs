@@ -1,15 +1,18 @@
-//! Draws a scenario from a seed: first which faults and options exist at all, then how often, then when.
+//! Draws a scenario from a seed: first which faults and options exist at all, then how often, then
+//! when.
 //!
-//! Runs in which everything happens at once never reach the deep states; so each seed leaves most of it out. Every
-//! draw comes from a stream with a name of its own: one more draw in one place moves nothing elsewhere.
+//! Runs in which everything happens at once never reach the deep states; so each seed leaves most
+//! of it out. Every draw comes from a stream with a name of its own: one more draw in one place
+//! moves nothing elsewhere.
 //!
 //! **Fault budget**, so that a red run means a bug:
-//! * with quorum (a majority), power, crashes, freezes and networks may fail anywhere and together, whole pool
-//!   included: nothing may be lost that was durable or that a copy with power holds;
-//! * disks break (errors, lies, rot) on one host only, and while they do, the other copies keep power, kernel and
-//!   network; a disk that lies keeps its own power, because nothing can mend what it forgets then;
-//! * without quorum only one host that never runs a VM is touched, and VMs do not move: anything else may split
-//!   brain, which is not a bug there.
+//! * with quorum (a majority), power, crashes, freezes and networks may fail anywhere and together,
+//!   whole pool included: nothing may be lost that was durable or that a copy with power holds;
+//! * disks break (errors, lies, rot) on one host only, and while they do, the other copies keep
+//!   power, kernel and network; a disk that lies keeps its own power, because nothing can mend what
+//!   it forgets then;
+//! * without quorum only one host that never runs a VM is touched, and VMs do not move: anything
+//!   else may split brain, which is not a bug there.
 
 mod events;
 mod shape;
@@ -51,7 +54,8 @@ mod tests {
         let off = |s: &Scenario| s.resource[0].options.get("quorum").is_some_and(|q| q == "off");
         assert!((10..120).contains(&share(&off)));
         assert!((150..250).contains(&share(&|s| s.heals)));
-        let strikes = |wanted: fn(&Do) -> bool| share(&|s| s.step.iter().any(|s| wanted(&s.action)));
+        let strikes =
+            |wanted: fn(&Do) -> bool| share(&|s| s.step.iter().any(|s| wanted(&s.action)));
         assert!((50..350).contains(&strikes(|d| matches!(d, Do::PowerOff { .. }))));
         assert!((50..350).contains(&strikes(|d| matches!(d, Do::Isolate { .. }))));
         assert!((10..250).contains(&strikes(|d| matches!(d, Do::DiskError { .. }))));

@@ -1,4 +1,5 @@
-//! From a scenario and a seed to a world at time zero: hosts up, disks formatted, VMs about to start.
+//! From a scenario and a seed to a world at time zero: hosts up, disks formatted, VMs about to
+//! start.
 
 use super::resource::{Node, Resource, Vdi, View};
 use super::vm::Vm;
@@ -60,7 +61,8 @@ fn index_of(scenario: &Scenario, host: &str) -> usize {
     scenario.pool.hosts.iter().position(|h| h == host).expect("a validated scenario names hosts")
 }
 
-/// Hosts of a resource in the order of the pool, which is the order of node ids, each with: has it a disk?
+/// Hosts of a resource in the order of the pool, which is the order of node ids, each with: has it
+/// a disk?
 fn members(scenario: &Scenario, resource: &scenarios::Resource) -> Vec<(usize, bool)> {
     let mut all: Vec<(usize, bool)> =
         resource.diskful.iter().map(|h| (index_of(scenario, h), true)).collect();
@@ -180,14 +182,10 @@ fn vm_of(scenario: &Scenario, index: usize, resources: &[Resource], luck: &Luck)
     Vm::new(index, &said.name, vdi, &said.io, blocks, luck.fork_n("vm", index as u64))
 }
 
-/// A world at time zero.
-pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
-    let luck = Luck::root(options.seed);
-    let mut net = Net::new(luck.fork("net"));
-    let networks = networks(scenario, &mut net);
-    let count = scenario.pool.hosts.len();
+/// Every resource, and what each host gets of it.
+fn shares_of(scenario: &Scenario, luck: &Luck) -> (Vec<Resource>, Vec<Share>) {
     let mut resources = Vec::new();
-    let mut shares: Vec<Share> = (0..count).map(|_| Share::default()).collect();
+    let mut shares: Vec<Share> = scenario.pool.hosts.iter().map(|_| Share::default()).collect();
     let mut births = luck.fork("uuid");
     for (port, said) in (PORT..).zip(&scenario.resource) {
         let members = members(scenario, said);
@@ -206,47 +204,69 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         }
         resources.push(resource);
     }
-    let hosts: Vec<Host> = shares
-        .into_iter()
-        .enumerate()
-        .map(|(index, share)| {
-            let id = net.add_host();
-            for (number, network) in networks.ids.iter().enumerate() {
-                let rate = scenario.network.get(&networks.names[number]).map_or(0, |n| n.bandwidth);
-                let bits = rate.saturating_mul(8);
-                net.add_nic(id, *network, bits, address(number, index));
-            }
-            let disk = disk_of(scenario, share.blocks, luck.fork_n("disk", index as u64));
-            let config = HostConfig {
-                name: scenario.pool.hosts[index].clone(),
-                net: id,
-                boot_time: span(scenario.pool.boot_time),
-                luck: luck.fork_n("host", index as u64),
-                quirks: options.quirks,
-            };
-            Host::new(config, disk, share.slots, &share.uuids)
-        })
-        .collect();
-    let vms = (0..scenario.vm.len()).map(|i| vm_of(scenario, i, &resources, &luck)).collect();
-    let slots = slots_of(&resources, count);
-    let mut plan: Vec<scenarios::Step> = scenario.step.clone();
-    plan.sort_by_key(|step| step.at);
+    (resources, shares)
+}
+
+/// One host, plugged into every network.
+fn host_of(
+    scenario: &Scenario,
+    options: &RunOptions,
+    index: usize,
+    share: Share,
+    net: &mut Net<Wire>,
+    networks: &Networks,
+) -> Host {
+    let luck = Luck::root(options.seed);
+    let id = net.add_host();
+    for (number, network) in networks.ids.iter().enumerate() {
+        let rate = scenario.network.get(&networks.names[number]).map_or(0, |n| n.bandwidth);
+        net.add_nic(id, *network, rate.saturating_mul(8), address(number, index));
+    }
+    let disk = disk_of(scenario, share.blocks, luck.fork_n("disk", index as u64));
+    let config = HostConfig {
+        name: scenario.pool.hosts[index].clone(),
+        net: id,
+        boot_time: span(scenario.pool.boot_time),
+        luck: luck.fork_n("host", index as u64),
+        quirks: options.quirks,
+    };
+    Host::new(config, disk, share.slots, &share.uuids)
+}
+
+/// When convergence is demanded, if it is: after the last repair.
+fn healed_at(scenario: &Scenario, plan: &[scenarios::Step]) -> Option<u64> {
     let asks = |name: &str| scenario.promise.iter().any(|p| p == name);
     let heals = scenario.heals || asks("io-resumes") || asks("resync-finishes");
     let repaired = plan.iter().rev().find(|s| s.action == Do::HealAll).or(plan.last());
+    heals.then(|| repaired.map_or(0, |s| s.at))
+}
+
+/// A world at time zero.
+pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
+    let luck = Luck::root(options.seed);
+    let mut net = Net::new(luck.fork("net"));
+    let networks = networks(scenario, &mut net);
+    let count = scenario.pool.hosts.len();
+    let (resources, shares) = shares_of(scenario, &luck);
+    let shares = shares.into_iter().enumerate();
+    let hosts: Vec<Host> = shares
+        .map(|(index, share)| host_of(scenario, options, index, share, &mut net, &networks))
+        .collect();
+    let vms = (0..scenario.vm.len()).map(|i| vm_of(scenario, i, &resources, &luck)).collect();
+    let mut plan: Vec<scenarios::Step> = scenario.step.clone();
+    plan.sort_by_key(|step| step.at);
+    let addresses_of = |h| (0..scenario.network.len().max(1)).map(|n| address(n, h)).collect();
     let mut world = World {
         now: 0,
         horizon: scenario.horizon,
-        healed: heals.then(|| repaired.map_or(0, |s| s.at)),
+        healed: healed_at(scenario, &plan),
         convergence: None,
         net,
         networks,
-        addresses: (0..count)
-            .map(|h| (0..scenario.network.len().max(1)).map(|n| address(n, h)).collect())
-            .collect(),
+        addresses: (0..count).map(addresses_of).collect(),
+        slots: slots_of(&resources, count),
         hosts,
         resources,
-        slots,
         vms,
         ghosts: Vec::new(),
         homes: scenario.vm.iter().map(|vm| index_of(scenario, &vm.on)).collect(),

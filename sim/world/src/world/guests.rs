@@ -389,8 +389,8 @@ impl World {
 
     // ---- the end of a VM ----
 
-    /// A VM leaves its device: what it has in flight is of unknown fate, and the device is closed when all that has
-    /// ended. The VM is `Off` then, in the same generation.
+    /// A VM leaves its device: what it has in flight is of unknown fate, and the device is closed
+    /// when all that has ended. The VM is `Off` then, in the same generation.
     pub(super) fn leave(&mut self, vm: usize, unwanted: bool) {
         self.forget_in_flight(vm);
         let guest = &mut self.vms[vm];
@@ -463,7 +463,8 @@ impl World {
         }
     }
 
-    /// Closes the device if nothing is in flight any more, by and by with force; `true` if the ghost is gone.
+    /// Closes the device if nothing is in flight any more, by and by with force; `true` if the
+    /// ghost is gone.
     fn look_at_ghost(&mut self, place: usize) -> bool {
         let now = self.now;
         let ghost = &mut self.ghosts[place];

@@ -1,4 +1,5 @@
-//! What hosts tell: completions and replies to the VMs, notices to the views, the log and the promises.
+//! What hosts tell: completions and replies to the VMs, notices to the views, the log and the
+//! promises.
 
 use super::World;
 use super::resource::{Resource, View};
@@ -160,13 +161,10 @@ impl World {
     ) {
         let resource = &mut self.resources[at];
         let view = &mut resource.nodes[node].view;
-        view.repl[peer.index()][volume] = repl;
-        let since = &mut view.target_since[peer.index()][volume];
-        if repl.is_sync_target() && since.is_none() {
-            *since = Some(self.now);
+        let was = std::mem::replace(&mut view.repl[peer.index()][volume], repl);
+        if repl.is_sync_target() && !was.is_sync_target() {
+            view.target_since[peer.index()][volume] = Some(self.now);
             resource.ledgers[volume].resync_started(Resource::id(node), peer);
-        } else if !repl.is_sync() {
-            *since = None;
         }
     }
 
@@ -176,8 +174,8 @@ impl World {
         if stable {
             resource.ledgers[volume].resync_done(Resource::id(node), peer);
         }
-        let since = resource.nodes[node].view.target_since[peer.index()][volume];
-        if let Some(since) = since {
+        let since = &mut resource.nodes[node].view.target_since[peer.index()][volume];
+        if let Some(since) = since.take() {
             let took = self.now - since;
             self.recovered("resync", took);
         }

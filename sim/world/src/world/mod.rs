@@ -1,9 +1,10 @@
-//! The world of one run: hosts, network, VMs, fault plan, promises. Pure: `next_due`, `run_due`, nothing else moves
-//! it, and the same scenario and seed give the same events to the bit.
+//! The world of one run: hosts, network, VMs, fault plan, promises. Pure: `next_due`, `run_due`,
+//! nothing else moves it, and the same scenario and seed give the same events to the bit.
 //!
-//! Sources of events, in the order in which they are served at one instant: the plan, timers of the world itself,
-//! the network, the hosts (disk, then kernel) by index, the VMs by index, the checks at rest. What hosts tell is
-//! handled in the order in which it was told, before the next source is served.
+//! Sources of events, in the order in which they are served at one instant: the plan, timers of the
+//! world itself, the network, the hosts (disk, then kernel) by index, the VMs by index, the checks
+//! at rest. What hosts tell is handled in the order in which it was told, before the next source is
+//! served.
 
 mod build;
 mod guests;
@@ -14,9 +15,9 @@ mod resource;
 mod rest;
 mod runaway;
 mod story;
-mod vm;
 #[cfg(test)]
 mod tests;
+mod vm;
 
 pub use build::build;
 
@@ -208,13 +209,7 @@ impl World {
     }
 
     /// Records the first broken promise; later ones are its consequences.
-    fn fail(
-        &mut self,
-        class: Class,
-        promise: &'static str,
-        what: String,
-        resource: Option<usize>,
-    ) {
+    fn fail(&mut self, class: Class, promise: &'static str, what: String, resource: Option<usize>) {
         if self.failure.is_some() {
             return;
         }

@@ -3,7 +3,8 @@
 use drbd::core::config::{Config, OnLoss, Quorum, RrConflict};
 use std::collections::BTreeMap;
 
-/// Applies the options; unknown names and values have been refused when the scenario was read, and change nothing.
+/// Applies the options; unknown names and values have been refused when the scenario was read, and
+/// change nothing.
 pub fn apply(options: &BTreeMap<String, String>, config: &mut Config) {
     for (name, value) in options {
         set(config, name, value);

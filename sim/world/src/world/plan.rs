@@ -101,7 +101,8 @@ impl World {
             | Do::BitRot { .. }
             | Do::DiskLies { .. }
             | Do::DiskHonest { .. } => self.strike_disk(&step.action),
-            // DRBD runs on the monotonic clock; wall clocks belong to the processes of later layers.
+            // DRBD runs on the monotonic clock; wall clocks belong to the processes of later
+            // layers.
             Do::ClockStep { .. } => {}
             Do::MoveVm { vm, to } => self.move_vm(vm, to.as_deref()),
             Do::HealAll => self.heal_all(),
@@ -172,7 +173,8 @@ impl World {
             }
             self.end_runaways_of(vm, host);
         }
-        // The VMs' devices close first, as far as nothing is in flight; `Down` is tried again until they have.
+        // The VMs' devices close first, as far as nothing is in flight; `Down` is tried again until
+        // they have.
         self.run_guests();
         self.settle();
         let now = SimTime(self.now);

@@ -1,4 +1,5 @@
-//! A resource as the world sees it: where its nodes live, what they said of themselves, and what they owe.
+//! A resource as the world sees it: where its nodes live, what they said of themselves, and what
+//! they owe.
 
 use crate::check::quorum_is_exclusive::Exclusive;
 use crate::ledger::Ledger;
@@ -35,7 +36,7 @@ pub struct View {
     pub conn: Vec<ConnState>,
     /// Replication, by node id and volume.
     pub repl: Vec<Vec<ReplState>>,
-    /// Since when this node is the target of a resync, by node id and volume.
+    /// When the last resync into this node began, until it is done, by node id and volume.
     pub target_since: Vec<Vec<Option<u64>>>,
 }
 
@@ -116,14 +117,21 @@ impl Resource {
         says(a, b) && says(b, a)
     }
 
+    /// Has this node given up a connection?
+    pub fn stands_alone(&self, node: usize) -> bool {
+        let view = &self.nodes[node].view;
+        let gave_up = |peer: usize| peer != node && view.conn[peer] == ConnState::StandAlone;
+        view.role != Role::Unknown && (0..self.nodes.len()).any(gave_up)
+    }
+
     /// Does every connection that this node believes in exist at the other end too?
     pub fn knows_its_place(&self, node: usize) -> bool {
         let believed = |peer: &usize| self.nodes[node].view.conn[*peer] == ConnState::Connected;
         (0..self.nodes.len()).filter(believed).all(|peer| self.connected(node, peer))
     }
 
-    /// Could this node serve the volume now: UpToDate, with quorum if that is asked for, and not merely unaware
-    /// that it was left alone?
+    /// Could this node serve the volume now: UpToDate, with quorum if that is asked for, and not
+    /// merely unaware that it was left alone?
     pub fn could_serve(&self, node: usize, volume: usize) -> bool {
         let view = &self.nodes[node].view;
         let quorum = match self.quorum {

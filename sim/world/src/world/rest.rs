@@ -81,7 +81,8 @@ impl World {
         self.hosts[place.host].engine(place.slot)?.volume(VolumeNumber(volume as u16))
     }
 
-    /// Compares the copies of a resource, if nothing is in flight: what was touched since the last look, or all.
+    /// Compares the copies of a resource, if nothing is in flight: what was touched since the last
+    /// look, or all.
     fn look_at(&mut self, at: usize, everything: bool) {
         for volume in 0..self.resources[at].volumes {
             let count = self.resources[at].nodes.len();
@@ -204,15 +205,16 @@ impl World {
         if resource.quorum && on * 2 <= total && on < total {
             return Some("no-quorum-by-design");
         }
-        let alone = |n: &super::resource::Node| {
-            n.view.conn.contains(&drbd::state::ConnState::StandAlone)
-                && n.view.role != Role::Unknown
-        };
-        let split = total > 1 && resource.nodes.iter().filter(|n| alone(n)).count() > 1;
+        let alone = (0..resource.nodes.len()).filter(|n| resource.stands_alone(*n)).count();
+        if resource.quorum && !resource.retries && alone > 0 {
+            return Some("conflict-disconnects-by-option");
+        }
+        let split = total > 1 && alone > 1;
         (!resource.quorum && split && self.plan_separates()).then_some("split-brain-by-plan")
     }
 
-    /// May the plan have let two hosts write without each other: did VMs move, or was a host struck that runs one?
+    /// May the plan have let two hosts write without each other: did VMs move, or was a host struck
+    /// that runs one?
     fn plan_separates(&self) -> bool {
         use scenarios::Do;
         let runs_vm = |host: &str| self.homes.iter().any(|home| self.hosts[*home].name() == host);

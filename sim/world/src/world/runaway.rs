@@ -1,9 +1,11 @@
-//! VMs that nobody could stop: the VM was started elsewhere while its old host could not be reached.
+//! VMs that nobody could stop: the VM was started elsewhere while its old host could not be
+//! reached.
 //!
-//! A toolstack without fencing does just that, and quorum is what keeps the data whole then. The old instance goes on
-//! until it gets an I/O error, its host dies, or its host can be reached again and the toolstack stops it. What it
-//! is told counts: a write acknowledged to it after another node became Primary breaks `quorum-is-exclusive`. What
-//! it reads is not judged: a Primary that has not noticed yet that it is alone may serve old data.
+//! A toolstack without fencing does just that, and quorum is what keeps the data whole then. The
+//! old instance goes on until it gets an I/O error, its host dies, or its host can be reached again
+//! and the toolstack stops it. What it is told counts: a write acknowledged to it after another
+//! node became Primary breaks `quorum-is-exclusive`. What it reads is not judged: a Primary that
+//! has not noticed yet that it is alone may serve old data.
 
 use super::World;
 use super::vm::State;
@@ -20,7 +22,8 @@ impl World {
             && (from == to || self.net.reachable(a, b) && self.net.reachable(b, a))
     }
 
-    /// Stops a VM where it runs, for it is to start on `to`; or leaves it running, if nobody can reach it.
+    /// Stops a VM where it runs, for it is to start on `to`; or leaves it running, if nobody can
+    /// reach it.
     pub(super) fn stop_or_abandon(&mut self, vm: usize, to: Option<usize>) {
         let guest = &self.vms[vm];
         let running = guest.state == State::Running;

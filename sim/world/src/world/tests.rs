@@ -1,4 +1,5 @@
-//! Whole runs: the same twice, a calm pool keeps and checks every promise, and plans do what they say.
+//! Whole runs: the same twice, a calm pool keeps and checks every promise, and plans do what they
+//! say.
 
 use crate::outcome::{Outcome, RunOptions};
 use crate::run::run;
@@ -99,8 +100,8 @@ fn a_run_is_cut_at_its_wall_limit() {
     assert_eq!(failure.class, crate::outcome::Class::Limit);
 }
 
-/// The promise must be able to fail in a whole run too: data that changes behind the engine's back, and without
-/// the plan saying so, is found.
+/// The promise must be able to fail in a whole run too: data that changes behind the engine's back,
+/// and without the plan saying so, is found.
 #[test]
 fn corruption_that_no_plan_made_is_caught() {
     let mut world = super::build(&calm(20), &options(5));

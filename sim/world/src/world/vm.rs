@@ -1,4 +1,5 @@
-//! One VM's workload: what it asks of its disk, and what it waits for. Pure; [`super::guests`] connects it to hosts.
+//! One VM's workload: what it asks of its disk, and what it waits for. Pure; [`super::guests`]
+//! connects it to hosts.
 
 use super::resource::Vdi;
 use crate::ledger::{Ledger, WriteId};
@@ -166,7 +167,8 @@ impl Vm {
         self.io.rate
     }
 
-    /// Draws what to do now, and when to act next. `None`: nothing, its writes in flight are in the way.
+    /// Draws what to do now, and when to act next. `None`: nothing, its writes in flight are in the
+    /// way.
     pub fn wish(&mut self, now: u64) -> Option<Wish> {
         let pause = match self.io.rate {
             0 => 0,
