@@ -36,7 +36,7 @@ impl Limits {
             world.cut_short(format!(
                 "more than {EVENTS_PER_SECOND} events in one simulated second: the run goes round in circles"
             ));
-        } else if self.turns % TURNS == 0 && self.started.elapsed() > self.wall {
+        } else if self.turns.is_multiple_of(TURNS) && self.started.elapsed() > self.wall {
             world.cut_short(format!("cut after {} s of wall time", self.wall.as_secs()));
         }
         !world.has_failed()

@@ -68,15 +68,14 @@ impl Device {
 
 /// Bitmap slots in the order of node ids: every node with a disk but this one.
 fn assign_slots(config: &Config, md: &mut Superblock) {
-    let mut index = 0;
-    for peer in config.peers.iter().filter(|peer| peer.diskful) {
+    let peers = config.peers.iter().filter(|peer| peer.diskful);
+    for (index, peer) in (0u8..).zip(peers) {
         let slot = md.peer_mut(peer.node);
         if slot.bitmap_index.is_none() && index < config.max_peers {
             slot.bitmap_index = Some(index);
         }
         slot.flags.put(PeerFlags::NODE_EXISTS, true);
         slot.flags.put(PeerFlags::DEVICE_SEEN, true);
-        index += 1;
     }
 }
 

@@ -151,12 +151,13 @@ impl Resource {
                 (None, Some(c)) if self.devices[v].disk == DiskState::Outdated => {
                     self.activate_target(c, v);
                 }
-                (Some(a), Some(p)) if self.conns[p].role == Role::Primary => {
-                    if self.conns[a].role != Role::Primary {
-                        self.conns[a].volumes[v].resync.tick = None;
-                        self.set_repl(a, v, ReplState::PausedSyncT);
-                        self.activate_target(p, v);
-                    }
+                (Some(a), Some(p))
+                    if self.conns[p].role == Role::Primary
+                        && self.conns[a].role != Role::Primary =>
+                {
+                    self.conns[a].volumes[v].resync.tick = None;
+                    self.set_repl(a, v, ReplState::PausedSyncT);
+                    self.activate_target(p, v);
                 }
                 (Some(c), _) => self.resync_progress(c, v),
                 _ => {}

@@ -16,8 +16,8 @@ pub fn check(
     connected: impl Fn(usize, usize) -> bool,
 ) -> Result<(), (usize, usize)> {
     for (a, role) in roles.iter().enumerate() {
-        for b in a + 1..roles.len() {
-            let both = *role == Role::Primary && roles[b] == Role::Primary;
+        for (b, other) in roles.iter().enumerate().skip(a + 1) {
+            let both = *role == Role::Primary && *other == Role::Primary;
             if both && connected(a, b) && connected(b, a) {
                 return Err((a, b));
             }

@@ -103,8 +103,8 @@ impl World {
                 blocks.dedup();
             }
             self.compare_pairs(at, volume, &views, &blocks);
-            for node in 0..count {
-                if views[node].is_some() && self.resources[at].could_serve(node, volume) {
+            for (node, view) in views.iter().enumerate() {
+                if view.is_some() && self.resources[at].could_serve(node, volume) {
                     let when = if everything { "at the end" } else { "at rest" };
                     self.check_copy(at, node, volume, Some(&blocks), when);
                 }
