@@ -15,20 +15,12 @@ use crate::state::{DiskState, Role};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// Which part of an activity log update a request to the lower device is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum AlStep {
-    /// Bitmap pages of evicted extents.
-    Bitmap,
-    /// The transaction.
-    Transaction,
-}
-
 /// An activity log update on its way to disk.
 #[derive(Debug)]
 pub(super) struct AlWrite {
     transaction: Transaction,
-    bitmap_left: usize,
+    /// Bitmap pages that have to be durable first.
+    pages: BTreeSet<u64>,
 }
 
 impl Device {
@@ -47,6 +39,8 @@ impl Device {
             bitmaps: Vec::new(),
             resynced: BTreeMap::new(),
             bm_dirty: BTreeSet::new(),
+            bm_flight: BTreeMap::new(),
+            detaching: None,
             al: ActivityLog::new(config.al_extents),
             al_number: 0,
             al_context: 0,
@@ -129,9 +123,8 @@ impl Resource {
             LowerUse::MetaRead => self.metadata_read(v, result),
             _ if result.is_err() => self.disk_failed(v),
             LowerUse::Superblock(version) => self.superblock_written(v, version),
-            LowerUse::Al(AlStep::Bitmap) => self.al_bitmap_written(v),
-            LowerUse::Al(AlStep::Transaction) => self.al_written(v),
-            LowerUse::BitmapOut => {}
+            LowerUse::Transaction => self.al_written(v),
+            LowerUse::Bitmap(page) => self.bitmap_page_written(v, page),
         }
     }
 
@@ -306,30 +299,39 @@ impl Resource {
         };
         let device = &mut self.devices[v];
         let mut pages = BTreeSet::new();
+        let mut dirty = Vec::new();
         for extent in &transaction.evicted {
             let first = u64::from(*extent) * EXTENT_BLOCKS;
             let last = (first + EXTENT_BLOCKS).min(device.size) - 1;
             for page in device.layout.bitmap_pages(first, last) {
                 if device.bm_dirty.remove(&page) {
+                    dirty.push(page);
+                    pages.insert(page);
+                } else if device.bm_flight.contains_key(&page) {
                     pages.insert(page);
                 }
             }
         }
-        device.al_pending = Some(AlWrite { transaction, bitmap_left: pages.len() });
-        if pages.is_empty() {
+        let ready = pages.is_empty();
+        device.al_pending = Some(AlWrite { transaction, pages });
+        if ready {
             return self.write_transaction(v);
         }
-        for page in pages {
-            self.write_bitmap_page(v, page, LowerUse::Al(AlStep::Bitmap));
-        }
+        dirty.into_iter().for_each(|page| self.write_bitmap_page(v, page));
     }
 
-    fn al_bitmap_written(&mut self, v: usize) {
-        let Some(write) = self.devices[v].al_pending.as_mut() else { return };
-        write.bitmap_left -= 1;
-        if write.bitmap_left == 0 {
+    /// A page of the bitmap is durable, as it was when it was submitted.
+    fn bitmap_page_written(&mut self, v: usize, page: u64) {
+        if self.devices[v].bm_flight.remove(&page) == Some(true) {
+            return self.write_bitmap_page(v, page);
+        }
+        if let Some(write) = self.devices[v].al_pending.as_mut()
+            && write.pages.remove(&page)
+            && write.pages.is_empty()
+        {
             self.write_transaction(v);
         }
+        self.go_on_detaching(v);
     }
 
     fn write_transaction(&mut self, v: usize) {
@@ -351,7 +353,7 @@ impl Resource {
         let at = ring.start + u64::from(device.al_number) % (ring.end - ring.start);
         let payload: Payload = Arc::new([meta::page(block.encode())]);
         let write = Lower::Write { start: at, payload, preflush: true, fua: true };
-        self.lower(v, write, LowerUse::Al(AlStep::Transaction));
+        self.lower(v, write, LowerUse::Transaction);
     }
 
     fn al_written(&mut self, v: usize) {
@@ -367,8 +369,14 @@ impl Resource {
         self.pump_al(v);
     }
 
-    fn write_bitmap_page(&mut self, v: usize, page: u64, usage: LowerUse) {
+    /// Writes one page; a page is written once at a time, or an older version could land last.
+    fn write_bitmap_page(&mut self, v: usize, page: u64) {
         let device = &mut self.devices[v];
+        if let Some(again) = device.bm_flight.get_mut(&page) {
+            *again = true;
+            return;
+        }
+        device.bm_flight.insert(page, false);
         let peers = u64::from(device.layout.max_peers);
         let mut block = [0; 4096];
         for (i, word) in block.as_chunks_mut::<4>().0.iter_mut().enumerate() {
@@ -378,13 +386,14 @@ impl Resource {
         }
         let start = device.layout.bitmap().start + page;
         let payload: Payload = Arc::new([meta::page(block)]);
-        self.lower(v, Lower::Write { start, payload, preflush: false, fua: true }, usage);
+        let write = Lower::Write { start, payload, preflush: false, fua: true };
+        self.lower(v, write, LowerUse::Bitmap(page));
     }
 
     /// Writes all bitmap pages that changed.
     pub(super) fn write_bitmap(&mut self, v: usize) {
         for page in std::mem::take(&mut self.devices[v].bm_dirty) {
-            self.write_bitmap_page(v, page, LowerUse::BitmapOut);
+            self.write_bitmap_page(v, page);
         }
     }
 
@@ -416,6 +425,8 @@ impl Resource {
         device.bitmaps.clear();
         device.resynced.clear();
         device.bm_dirty.clear();
+        device.bm_flight.clear();
+        let detaching = device.detaching.take();
         let waiters = std::mem::take(&mut device.md_waiters);
         let blocked = device.al.drain();
         device.al = ActivityLog::new(self.config.al_extents);
@@ -429,8 +440,14 @@ impl Resource {
         for (_, req) in self.peer_reqs.iter_mut().filter(|(_, r)| r.volume == v) {
             req.active = false;
         }
+        for (_, req) in self.resync_reqs.iter_mut() {
+            req.lost_disk(v);
+        }
         self.set_disk(v, DiskState::Diskless);
         self.generation_disk_lost();
+        if let Some(Some(id)) = detaching {
+            self.out.push(Action::Reply(id, Ok(())));
+        }
         self.works(blocked);
         for (_, work) in waiters {
             self.abandoned(work);
@@ -471,11 +488,26 @@ impl Resource {
             return;
         }
         self.write_bitmap(v);
-        let idle = self.log.is_empty() && self.peer_reqs.is_empty();
-        self.devices[v].md.flags.put(MdFlags::AL_CLEAN, idle);
+        self.devices[v].detaching = Some(reply);
         if self.role == Role::Primary {
             self.devices[v].new_uuid = true;
         }
+        self.go_on_detaching(v);
+    }
+
+    /// The superblock may say that the activity log is clean only once every bit is durable.
+    fn go_on_detaching(&mut self, v: usize) {
+        if !self.devices[v].bm_flight.is_empty() {
+            return;
+        }
+        let Some(reply) = self.devices[v].detaching.take() else { return };
+        let device = &mut self.devices[v];
+        if !device.bm_dirty.is_empty() {
+            device.detaching = Some(reply);
+            return self.write_bitmap(v);
+        }
+        let idle = self.log.is_empty() && self.peer_reqs.is_empty() && self.resync_reqs.is_empty();
+        self.devices[v].md.flags.put(MdFlags::AL_CLEAN, idle);
         self.md_sync(v, Work::Detached(v, reply));
     }
 

@@ -4,9 +4,9 @@
 use super::Resource;
 use super::config::RrConflict;
 use super::event::{Notice, Refusal};
-use super::handshake::{self, Bits, Bugs, Outcome, Side, Verdict};
-use super::parts::Greeting;
-use crate::ids::{NodeMask, Uuid, VolumeNumber};
+use super::handshake::{self, Bugs, Outcome, Side, Verdict};
+use super::parts::{Greeting, Offer};
+use crate::ids::{Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::MdFlags;
 use crate::packet::{Packet, PeerState, Sizes, UuidFlags, Uuids};
 use crate::state::{ConnState, DiskState, ReplState, Role};
@@ -40,10 +40,17 @@ impl Resource {
             current: resolved.unwrap_or(device.md.current),
             dirty_bits: device.weight(conn.node),
             flags: UuidFlags(flags),
-            node_mask: NodeMask::NONE,
+            node_mask: self.primaries_beside(c),
             bitmap: self.slots_listed(v),
             history: device.md.history.iter().copied().filter(|h| !h.is_none()).collect(),
         }
+    }
+
+    /// Primaries that this node is connected to, but for the peer: whose writes it does not miss.
+    fn primaries_beside(&self, c: usize) -> NodeMask {
+        let others = self.conns.iter().enumerate().filter(|(i, conn)| *i != c && conn.connected());
+        let primaries = others.filter(|(_, conn)| conn.role == Role::Primary);
+        primaries.fold(NodeMask::NONE, |mask, (_, conn)| mask.with(conn.node))
     }
 
     /// Primary, or without a neighbour that is Primary and has a disk of its own: an authoritative
@@ -66,13 +73,6 @@ impl Resource {
     pub(super) fn send_parameters(&mut self, c: usize) {
         if self.conns[c].greeting.as_ref().is_none_or(|g| g.sent) {
             return;
-        }
-        let lost = self.lost_primary.filter(|node| *node != self.conns[c].node);
-        if let Some(node) = lost
-            && let Some(l) = self.conn_of(node)
-        {
-            let dagtag = self.conns[l].last_dagtag;
-            self.send(c, Packet::PeerDagtag { node, dagtag });
         }
         for v in 0..self.devices.len() {
             let device = &self.devices[v];
@@ -98,7 +98,11 @@ impl Resource {
         let mut uuids = self.uuids_for(c, v);
         uuids.flags.0 |= flags;
         let uuids = Arc::new(uuids);
-        self.conns[c].volumes[v].offered = Some((uuids.clone(), state));
+        let lost = self.lost_towards(c);
+        if let Some((node, dagtag)) = lost {
+            self.send(c, Packet::PeerDagtag { node, dagtag });
+        }
+        self.conns[c].volumes[v].offered = Some(Offer { uuids: uuids.clone(), state, lost });
         if self.devices[v].disk > DiskState::Failed {
             self.send(c, Packet::Uuids(volume, uuids));
         } else {
@@ -107,6 +111,13 @@ impl Resource {
         }
         self.conns[c].volumes[v].sent_state = Some(state);
         self.send(c, Packet::State(volume, state));
+    }
+
+    /// The Primary that this node lost, if it is not the peer itself, and the position in its
+    /// stream.
+    fn lost_towards(&self, c: usize) -> Option<(NodeId, Dagtag)> {
+        let node = self.lost_primary.filter(|node| *node != self.conns[c].node)?;
+        Some((node, self.conns[self.conn_of(node)?].last_dagtag))
     }
 
     pub(super) fn receive_sizes(&mut self, c: usize, v: usize, sizes: Sizes) {
@@ -128,6 +139,7 @@ impl Resource {
         } else if flags.has(UuidFlags::NEW_DATAGEN) {
             self.learn_generation(c, v, uuids.current, uuids.node_mask);
         } else {
+            self.conns[c].volumes[v].agreed &= self.same_generation(c, v);
             self.clean_slots(c, v, &uuids);
             self.outdated_by(c, v, &uuids);
         }
@@ -212,6 +224,9 @@ impl Resource {
         if !self.conns[c].connected() {
             return;
         }
+        if !std::mem::replace(&mut self.conns[c].confirmed, true) {
+            self.changed = true;
+        }
         if std::mem::take(&mut self.conns[c].volumes[v].await_state) {
             return self.answer_negotiation(c, v);
         }
@@ -275,49 +290,19 @@ impl Resource {
     fn verdict(&mut self, c: usize, v: usize) -> Verdict {
         let none = Verdict { rule: "no-disk", outcome: Outcome::None };
         let pd = &self.conns[c].volumes[v];
-        let (Some((mine, state)), Some(theirs), Some(peer)) =
+        let (Some(mine), Some(theirs), Some(peer)) =
             (pd.offered.clone(), pd.uuids.clone(), pd.state)
         else {
             return none;
         };
-        let disk = |disk: DiskState, uuids: &Uuids| match disk {
-            DiskState::Negotiating if uuids.flags.has(UuidFlags::INCONSISTENT) => {
-                DiskState::Inconsistent
-            }
-            DiskState::Negotiating => DiskState::Consistent,
-            disk => disk,
-        };
-        let (my_disk, peer_disk) = (disk(state.disk, &mine), disk(peer.disk, &theirs));
+        let theirs = Offer { uuids: theirs, state: peer, lost: self.conns[c].peer_dagtag };
         let has = |disk: DiskState| disk >= DiskState::Inconsistent && disk != DiskState::DUnknown;
-        if !has(my_disk) || !has(peer_disk) {
+        let (node, me) = (self.conns[c].node, self.me());
+        let common = mine.lost.map(|(n, _)| n) == theirs.lost.map(|(n, _)| n);
+        let (mine, theirs) = (side(me, &mine, common), side(node, &theirs, common));
+        if !has(mine.disk) || !has(theirs.disk) {
             return none;
         }
-        let (node, me) = (self.conns[c].node, self.me());
-        let named = |of: Option<(crate::ids::NodeId, crate::ids::Dagtag)>| of;
-        let my_lost = self
-            .lost_primary
-            .filter(|lost| *lost != node)
-            .and_then(|lost| self.conn_of(lost).map(|l| (lost, self.conns[l].last_dagtag)));
-        let their_lost = named(self.conns[c].peer_dagtag);
-        let common = my_lost.map(|(n, _)| n) == their_lost.map(|(n, _)| n);
-        let dagtag =
-            |lost: Option<(_, crate::ids::Dagtag)>| lost.filter(|_| common).map(|(_, d)| d.0);
-        let mine = Side {
-            node: me,
-            uuids: &mine,
-            disk: my_disk,
-            primary: state.role == Role::Primary,
-            quorum: state.quorum,
-            dagtag: dagtag(my_lost),
-        };
-        let theirs = Side {
-            node,
-            uuids: &theirs,
-            disk: peer_disk,
-            primary: peer.role == Role::Primary,
-            quorum: peer.quorum,
-            dagtag: dagtag(their_lost),
-        };
         let bugs = Bugs { ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") };
         let verdict = handshake::decide(&mine, &theirs, bugs);
         let name = verdict.outcome.name();
@@ -358,7 +343,7 @@ impl Resource {
     fn is_unsettled(&self, c: usize, v: usize) -> bool {
         let pd = &self.conns[c].volumes[v];
         let flags = |uuids: &Uuids| uuids.flags;
-        let mine = pd.offered.as_ref().map(|(uuids, _)| flags(uuids));
+        let mine = pd.offered.as_ref().map(|offer| flags(&offer.uuids));
         let theirs = pd.uuids.as_ref().map(|uuids| flags(uuids));
         [mine, theirs]
             .into_iter()
@@ -393,20 +378,26 @@ impl Resource {
         self.rr_refusal()
     }
 
-    /// Did own UUIDs change since they were offered?
+    /// Did what was offered for some volume stop being true?
     pub(super) fn offer_is_stale(&self, c: usize) -> bool {
-        (0..self.devices.len()).any(|v| {
-            let now = self.uuids_for(c, v);
-            self.conns[c].volumes[v].offered.as_ref().is_some_and(|(sent, state)| {
-                let had_disk = state.disk > DiskState::Failed;
-                let same = sent.current == now.current && sent.bitmap == now.bitmap;
-                had_disk != (self.devices[v].disk > DiskState::Failed) || (had_disk && !same)
-            })
-        })
+        (0..self.devices.len()).any(|v| self.volume_offer_is_stale(c, v))
+    }
+
+    fn volume_offer_is_stale(&self, c: usize, v: usize) -> bool {
+        let Some(offer) = &self.conns[c].volumes[v].offered else { return false };
+        let (now, disk) = (self.uuids_for(c, v), self.devices[v].disk);
+        let had_disk = offer.state.disk > DiskState::Failed;
+        let same = offer.uuids.current.same(now.current) && offer.uuids.bitmap == now.bitmap;
+        let worse = offer.state.disk >= DiskState::Consistent && disk < DiskState::Consistent;
+        had_disk != (disk > DiskState::Failed) || (had_disk && !same) || worse
     }
 
     /// The connect is committed: both sides go on as their verdicts say.
     pub(super) fn connected(&mut self, c: usize) {
+        if self.offer_is_stale(c) {
+            // The peer has judged what is no longer true: both start again.
+            return self.retry_link(c);
+        }
         let node = self.conns[c].node;
         self.conns[c].greeting = None::<Greeting>;
         self.conns[c].handshake_deadline = None;
@@ -425,18 +416,25 @@ impl Resource {
             self.apply(c, v, verdict.map_or(Outcome::None, |verdict| verdict.outcome));
         }
         let dagtag = self.dagtag;
+        self.conns[c].sent_dagtag = dagtag;
         self.send(c, Packet::Dagtag(dagtag));
+        self.conns[c].peer_dagtag = None;
         if self.conns[c].role == Role::Primary {
-            for conn in &mut self.conns {
-                conn.reconcile = false;
-            }
+            let others = self.conns.iter_mut().flat_map(|conn| &mut conn.volumes);
+            others.for_each(|pd| pd.reconcile = false);
         }
+        // The first P_STATE behind the commit tells the peer that this side has it.
+        self.conns[c].volumes.iter_mut().for_each(|pd| pd.sent_state = None);
         self.changed = true;
     }
 
     /// Carries a verdict out.
     fn apply(&mut self, c: usize, v: usize, outcome: Outcome) {
-        self.conns[c].volumes[v].offered = None;
+        let same = self.same_generation(c, v);
+        let pd = &mut self.conns[c].volumes[v];
+        pd.agreed = outcome == Outcome::None && pd.bits_offered() == 0 && same;
+        pd.offered = None;
+        pd.reconcile = false;
         self.set_repl(c, v, ReplState::Established);
         let Some(state) = self.conns[c].volumes[v].state else { return };
         self.adopt_exposed(c, v, state);
@@ -493,25 +491,32 @@ impl Resource {
         }
     }
 
-    /// All copies are connected, idle, Outdated and of one generation: none of them can be behind
-    /// another.
+    /// All copies are connected, none is UpToDate, and this one agreed with each of them on one
+    /// generation without a bit between them: none of them can be behind another.
     pub(super) fn everybody_is_here(&mut self) {
-        if self.role == Role::Primary || !self.far_primaries.is_empty() {
-            return;
-        }
         for v in 0..self.devices.len() {
-            let idle = |c: usize| {
-                let (conn, pd) = (&self.conns[c], &self.conns[c].volumes[v]);
-                let outdated = matches!(pd.disk, DiskState::Outdated | DiskState::Consistent);
-                let settled = pd.repl == ReplState::Established && self.same_generation(c, v);
-                !conn.config.diskful || (conn.connected() && outdated && settled)
+            let all = self.is_everybody_behind(v) && {
+                let mut copies = self.conns.iter().filter(|conn| conn.config.diskful);
+                copies.all(|conn| conn.volumes[v].agreed)
             };
-            let primary = self.conns.iter().any(|conn| conn.role == Role::Primary);
-            let all = (0..self.conns.len()).all(idle) && !primary;
             if all && self.devices[v].disk == DiskState::Outdated {
                 self.set_disk(v, DiskState::Consistent);
             }
         }
+    }
+
+    /// Are all copies connected, without a resync, and none of them UpToDate or in use?
+    pub(super) fn is_everybody_behind(&self, v: usize) -> bool {
+        let primary = self.role == Role::Primary
+            || self.conns.iter().any(|conn| conn.role == Role::Primary)
+            || !self.far_primaries.is_empty();
+        let mut copies = self.conns.iter().filter(|conn| conn.config.diskful);
+        !primary
+            && copies.all(|conn| {
+                let pd = &conn.volumes[v];
+                let behind = matches!(pd.disk, DiskState::Outdated | DiskState::Consistent);
+                conn.connected() && behind && pd.repl == ReplState::Established
+            })
     }
 
     /// A copy that is only Consistent is UpToDate if a Primary without a disk of its own works on
@@ -526,11 +531,16 @@ impl Resource {
                 conn.connected() && conn.role == Role::Primary && diskless && sees
             });
             let syncs = self.conns.iter().any(|conn| conn.volumes[v].repl.is_sync_target());
-            let held = self.conns.iter().any(|conn| conn.reconcile);
+            let held = self.is_held(v);
             if self.devices[v].disk == DiskState::Consistent && trusted && !syncs && !held {
                 self.set_disk(v, DiskState::UpToDate);
             }
         }
+    }
+
+    /// Does a comparison with another survivor of a lost Primary stand out?
+    pub(super) fn is_held(&self, v: usize) -> bool {
+        self.conns.iter().any(|conn| conn.connected() && conn.volumes[v].reconcile)
     }
 
     /// Asks every connected peer with a disk what an attached disk is worth.
@@ -543,21 +553,33 @@ impl Resource {
         }
     }
 
-    /// Both sides have said everything about a disk that was attached while connected.
+    /// Both sides have said everything, on a connection that stands.
     fn answer_negotiation(&mut self, c: usize, v: usize) {
+        if self.conns[c].volumes[v].repl.is_sync() {
+            // The peer has ended it already.
+            self.abort_resync(c, v);
+            self.set_repl(c, v, ReplState::Established);
+        }
         if self.conns[c].volumes[v].offered.is_none() {
             self.offer(c, v, UuidFlags::RESYNC);
         }
-        let verdict = self.verdict(c, v);
-        let bad = matches!(verdict.outcome, Outcome::SplitBrain(_) | Outcome::Unrelated);
-        if bad {
-            self.conns[c].volumes[v].offered = None;
-            if self.devices[v].disk == DiskState::Negotiating {
-                self.disk_failed(v);
-            }
-            return;
+        if self.volume_offer_is_stale(c, v) {
+            return self.retry_link(c);
         }
-        self.apply(c, v, verdict.outcome);
+        let verdict = self.verdict(c, v);
+        self.conns[c].peer_dagtag = None;
+        let in_use = self.role == Role::Primary && self.devices[v].disk >= DiskState::Consistent;
+        match verdict.outcome {
+            Outcome::SplitBrain(_) | Outcome::Unrelated => {
+                self.conns[c].volumes[v].offered = None;
+                if self.devices[v].disk == DiskState::Negotiating {
+                    self.disk_failed(v);
+                }
+                return;
+            }
+            Outcome::Target(_) if in_use => return self.retry_link(c),
+            _ => self.apply(c, v, verdict.outcome),
+        }
         if self.devices[v].disk == DiskState::Negotiating {
             self.settle_attach(v, Some(verdict.outcome));
         }
@@ -582,36 +604,24 @@ impl Resource {
             }
         }
     }
+}
 
-    /// Both lost the same Primary while connected: who followed it further is the source.
-    pub(super) fn reconcile(&mut self, c: usize) {
-        let Some((node, theirs)) = self.conns[c].peer_dagtag else { return };
-        let Some(l) = self.conn_of(node) else { return };
-        if self.conns[l].connected()
-            || self.lost_primary != Some(node)
-            || !self.conns[c].connected()
-        {
-            return;
+/// One half of a comparison as the rules want it. A position counts only where both sides lost the
+/// same Primary.
+fn side(node: NodeId, offer: &Offer, common: bool) -> Side<'_> {
+    let disk = match offer.state.disk {
+        DiskState::Negotiating if offer.uuids.flags.has(UuidFlags::INCONSISTENT) => {
+            DiskState::Inconsistent
         }
-        let mine = self.conns[l].last_dagtag;
-        self.conns[c].peer_dagtag = None;
-        self.conns[c].reconcile = false;
-        self.changed = true;
-        if self.quirk("promote-before-reconciled") {
-            return;
-        }
-        for v in 0..self.devices.len() {
-            let pd = &self.conns[c].volumes[v];
-            let both = self.devices[v].has_disk() && pd.disk >= DiskState::Inconsistent;
-            if pd.repl != ReplState::Established || !both || pd.disk == DiskState::DUnknown {
-                continue;
-            }
-            // At equal positions both may still hold bits for writes that no peer ack covered.
-            let source = (mine, self.conns[c].node) > (theirs, self.me());
-            match source {
-                true => self.start_source(c, v, Bits::Use),
-                false => self.start_target(c, v, Bits::Use),
-            }
-        }
+        DiskState::Negotiating => DiskState::Consistent,
+        disk => disk,
+    };
+    Side {
+        node,
+        uuids: &offer.uuids,
+        disk,
+        primary: offer.state.role == Role::Primary,
+        quorum: offer.state.quorum,
+        dagtag: offer.lost.filter(|_| common).map(|(_, dagtag)| dagtag.0),
     }
 }

@@ -33,9 +33,10 @@ impl Conn {
             unacked: VecDeque::new(),
             epochs: VecDeque::new(),
             epoch_seq: 0,
+            sent_dagtag: Dagtag(0),
             sent_in_epoch: 0,
             barriers: VecDeque::new(),
-            reconcile: false,
+            confirmed: false,
             flush_asked: Vec::new(),
             relink_at: None,
         }
@@ -160,7 +161,7 @@ impl Resource {
         conn.ping_wanted = false;
         conn.peer_dagtag = None;
         conn.flush_asked.clear();
-        conn.reconcile = false;
+        conn.confirmed = false;
         conn.epochs.clear();
         if conn.cstate > ConnState::Connecting {
             self.set_cstate(c, why);
@@ -197,6 +198,8 @@ impl Resource {
         pd.sent_state = None;
         pd.state = None;
         pd.await_state = false;
+        pd.reconcile = false;
+        pd.agreed = false;
         let disk = match pd.disk {
             disk @ (DiskState::Inconsistent | DiskState::Outdated) => disk,
             _ => DiskState::DUnknown,
@@ -220,13 +223,13 @@ impl Resource {
                 self.set_disk(v, DiskState::Consistent);
             }
         }
-        let dagtag = self.conns[c].last_dagtag;
-        for peer in 0..self.conns.len() {
-            if self.conns[peer].connected() && self.conns[peer].config.diskful {
-                let both = self.devices.iter().any(|device| device.has_disk());
-                self.conns[peer].reconcile = both && !self.quirk("promote-before-reconciled");
-                self.send(peer, Packet::PeerDagtag { node, dagtag });
-                self.reconcile(peer);
+        if self.quirk("promote-before-reconciled") {
+            return;
+        }
+        // Held Consistent until the survivors have compared how far each followed it.
+        for conn in self.conns.iter_mut().filter(|conn| conn.connected() && conn.config.diskful) {
+            for (pd, device) in conn.volumes.iter_mut().zip(&self.devices) {
+                pd.reconcile = device.has_disk();
             }
         }
     }
@@ -287,7 +290,6 @@ impl Resource {
             return;
         }
         self.conns[c].heard = self.now;
-        let early = self.conns[c].greeting.is_some();
         match packet {
             Packet::Ping => self.send(c, Packet::PingAck),
             Packet::PingAck => {
@@ -302,11 +304,11 @@ impl Resource {
             Packet::Disconnect => self.stand_alone(c),
             Packet::PeerDagtag { node, dagtag } => {
                 self.conns[c].peer_dagtag = Some((node, dagtag));
-                if !early {
-                    self.reconcile(c);
-                }
             }
-            Packet::Dagtag(dagtag) => self.conns[c].last_dagtag = dagtag,
+            Packet::Dagtag(dagtag) => {
+                self.conns[c].last_dagtag = dagtag;
+                self.serve_waiting(c);
+            }
             packet => match self.volume_of(&packet) {
                 Some(volume) if volume.index() >= self.devices.len() => {
                     self.drop_link(c, ConnState::ProtocolError);

@@ -296,6 +296,7 @@ impl Resource {
         md.current = uuid;
         md.push_history(old);
         self.touch_md(v);
+        self.conns.iter_mut().for_each(|conn| conn.volumes[v].agreed = false);
     }
 
     /// A peer announces a new generation (P_UUIDS110 with NEW_DATAGEN, or P_CURRENT_UUID).

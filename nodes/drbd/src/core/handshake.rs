@@ -240,8 +240,12 @@ fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
         (Some(a), Some(b)) => a > b,
         (a, b) => a.is_some() && b.is_none(),
     };
+    let follows = |side: &Side, other: &Side| !side.uuids.node_mask.without(other.node).is_empty();
     let source = if me.primary != peer.primary {
         me.primary
+    } else if follows(me, peer) != follows(peer, me) {
+        // One still receives what a Primary writes, the other no longer does.
+        follows(me, peer)
     } else if ahead(me, peer) || ahead(peer, me) {
         ahead(me, peer)
     } else if again(me) != again(peer) {

@@ -247,6 +247,7 @@ impl Resource {
             Work::PeerActive(key) => self.peer_active(key),
             Work::Request(key) => self.resync_request(key),
             Work::ResyncWrite(key) => self.resync_write(key),
+            Work::ResyncActive(key) => self.resync_active(key),
             Work::ResyncRead(key) => self.resync_read(key),
             Work::Generation => self.generation_durable(),
             Work::Promoted => self.promoted_durable(),

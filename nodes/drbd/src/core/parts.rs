@@ -29,8 +29,10 @@ pub(super) enum Work {
     PeerActive(usize),
     /// A resync request to a source has its range.
     Request(usize),
-    /// Resync data may be written.
+    /// Resync data has its range.
     ResyncWrite(usize),
+    /// Resync data has its extents.
+    ResyncActive(usize),
     /// A target's request may be read.
     ResyncRead(usize),
     /// The metadata of a new generation is durable.
@@ -64,10 +66,10 @@ pub(super) enum LowerUse {
     EpochFlush(usize, u64, u64),
     /// The superblock, up to this version.
     Superblock(u64),
-    /// Bitmap pages before an activity log transaction, or the transaction itself.
-    Al(super::attach::AlStep),
-    /// Bitmap pages that nothing waits for.
-    BitmapOut,
+    /// A transaction of the activity log.
+    Transaction,
+    /// A page of the bitmap.
+    Bitmap(u64),
     /// The metadata area at attach.
     MetaRead,
 }
@@ -91,6 +93,10 @@ pub(super) struct Device {
     pub resynced: BTreeMap<u64, Blocks>,
     /// Pages of the bitmap area that differ from what is on disk.
     pub bm_dirty: BTreeSet<u64>,
+    /// Pages that are being written; `true`: once more, they have changed since.
+    pub bm_flight: BTreeMap<u64, bool>,
+    /// A clean detach waits for the bitmap, and answers this command.
+    pub detaching: Option<Option<CommandId>>,
     pub al: ActivityLog<Work>,
     pub al_number: u32,
     pub al_context: u16,
@@ -140,12 +146,34 @@ pub(super) struct PeerDevice {
     pub state: Option<PeerState>,
     /// Last P_STATE sent.
     pub sent_state: Option<PeerState>,
-    /// UUIDs sent in a handshake that is going on, with the state sent behind them.
-    pub offered: Option<(Arc<Uuids>, PeerState)>,
+    /// What was said in a handshake that is going on.
+    pub offered: Option<Offer>,
     /// A P_STATE that follows handshake UUIDs is still to come.
     pub await_state: bool,
     pub verdict: Option<Verdict>,
     pub resync: Resync,
+    /// Both lost a Primary; which of them followed it further is not settled yet.
+    pub reconcile: bool,
+    /// The last comparison found both copies the same, and nothing has changed since.
+    pub agreed: bool,
+}
+
+impl PeerDevice {
+    /// Bits that either side told the other of in a handshake that is going on.
+    pub fn bits_offered(&self) -> u64 {
+        let mine = self.offered.as_ref().map_or(0, |offer| offer.uuids.dirty_bits);
+        mine + self.uuids.as_ref().map_or(0, |uuids| uuids.dirty_bits)
+    }
+}
+
+/// One side's half of a comparison, as it was sent. Both sides judge just these two halves, so that
+/// they come to mirrored verdicts.
+#[derive(Clone, Debug)]
+pub(super) struct Offer {
+    pub uuids: Arc<Uuids>,
+    pub state: PeerState,
+    /// The Primary that was lost, and how far its stream was followed.
+    pub lost: Option<(NodeId, Dagtag)>,
 }
 
 impl PeerDevice {
@@ -160,6 +188,8 @@ impl PeerDevice {
             await_state: false,
             verdict: None,
             resync: Resync::default(),
+            reconcile: false,
+            agreed: false,
         }
     }
 }
@@ -213,12 +243,14 @@ pub(super) struct Conn {
     pub unacked: VecDeque<usize>,
     pub epochs: VecDeque<Epoch>,
     pub epoch_seq: u64,
+    /// Position in this node's stream that the peer knows of.
+    pub sent_dagtag: Dagtag,
     /// Writes sent in the resource's current epoch.
     pub sent_in_epoch: u32,
     /// Barriers sent and not acknowledged: number and writes.
     pub barriers: VecDeque<(u32, u32)>,
-    /// Both lost a Primary; which of them followed it further is not settled yet.
-    pub reconcile: bool,
+    /// The peer has said something since the connect was committed: it knows of it.
+    pub confirmed: bool,
     /// The peer is about to end resyncs: once no write up to here is pending anywhere, it may.
     pub flush_asked: Vec<(u32, Dagtag)>,
     /// The next link waits for this.

@@ -32,7 +32,7 @@ impl Resource {
         };
         epoch.size += 1;
         epoch.active += 1;
-        let (epoch, dagtag, birth, node) = (epoch.seq, conn.last_dagtag, conn.birth, conn.node);
+        let (epoch, dagtag, birth) = (epoch.seq, conn.last_dagtag, conn.birth);
         let key = self.peer_reqs.insert(PeerRequest {
             conn: c,
             birth,
@@ -50,7 +50,13 @@ impl Resource {
             tracked: false,
             finished: false,
         });
+        self.start_peer_write(key, c, v);
+        // Only now that the write has its place in line: who waited for it must read it.
         self.serve_waiting(c);
+    }
+
+    fn start_peer_write(&mut self, key: usize, c: usize, v: usize) {
+        let (at, id, node) = (self.peer_reqs[key].at, self.peer_reqs[key].id, self.conns[c].node);
         if !self.devices[v].has_disk() || self.devices[v].disk == DiskState::Negotiating {
             return self.peer_write_done(key, false);
         }
@@ -70,7 +76,7 @@ impl Resource {
     }
 
     /// Is there a third node with a disk, which might miss what this peer sends?
-    fn others_to_inform(&self, v: usize, sender: NodeId) -> bool {
+    pub(super) fn others_to_inform(&self, v: usize, sender: NodeId) -> bool {
         self.slots_listed(v).iter().any(|(node, _)| *node != sender)
     }
 

@@ -221,8 +221,12 @@ impl Resource {
     fn replicate(&mut self, key: usize, c: usize, at: Blocks) {
         let v = self.reqs[key].volume;
         let (volume, node) = (VolumeNumber(v as u16), self.conns[c].node);
+        let after = self.reqs[key].dagtag;
         match self.share(c, v) {
             Share::Data { may_set_in_sync } => {
+                // What this peer was not sent counts in the stream all the same.
+                self.advance_dagtag(c, Dagtag(after.0 - at.sectors()));
+                self.conns[c].sent_dagtag = after;
                 let id = BlockId(key as u64);
                 let packet = match &self.reqs[key].request {
                     Request::Write { payload, fua, .. } => Packet::Data {
@@ -243,8 +247,21 @@ impl Resource {
             Share::Notice => {
                 self.set_out_of_sync(v, node, at);
                 self.send(c, Packet::OutOfSync { volume, at });
+                self.advance_dagtag(c, after);
             }
-            Share::Nothing => self.set_out_of_sync(v, node, at),
+            Share::Nothing => {
+                self.set_out_of_sync(v, node, at);
+                self.advance_dagtag(c, after);
+            }
+        }
+    }
+
+    /// P_DAGTAG, unless the peer knows the position already.
+    fn advance_dagtag(&mut self, c: usize, dagtag: Dagtag) {
+        let conn = &mut self.conns[c];
+        if conn.connected() && conn.config.diskful && conn.sent_dagtag != dagtag {
+            conn.sent_dagtag = dagtag;
+            self.send(c, Packet::Dagtag(dagtag));
         }
     }
 
@@ -263,6 +280,7 @@ impl Resource {
             && device.bitmaps[slot].set(at) > 0
         {
             device.bm_dirty.extend(device.layout.bitmap_pages(at.start, at.end() - 1));
+            self.on_conn(node, |r, c| r.conns[c].volumes[v].agreed = false);
         }
     }
 
@@ -428,7 +446,9 @@ impl Resource {
     /// Completions wait while suspended, and while a node that has not got them could still be
     /// trusted.
     fn completions_wait(&self) -> bool {
-        self.role == Role::Primary && (self.suspended || self.needs_generation_now())
+        // A peer that has not heard of the commit yet still holds itself for what it was before.
+        let unheard = self.conns.iter().any(|conn| conn.connected() && !conn.confirmed);
+        self.role == Role::Primary && (self.suspended || self.needs_generation_now() || unheard)
     }
 
     pub(super) fn complete(

@@ -47,12 +47,21 @@ pub(super) struct ResyncRequest {
     id: BlockId,
     lock: Option<LockId>,
     payload: Option<Payload>,
-    /// At the lower device.
+    /// At the lower device, or waiting for the activity log.
     busy: bool,
+    /// It holds extents of the activity log.
+    active: bool,
     /// Given up; goes when the lower device is done.
     dead: bool,
     /// Source: not before this position of a Primary's stream is received.
     after: Option<(usize, Dagtag)>,
+}
+
+impl ResyncRequest {
+    /// The disk is gone, and its activity log with it.
+    pub fn lost_disk(&mut self, v: usize) {
+        self.active &= self.volume != v;
+    }
 }
 
 impl Resource {
@@ -114,6 +123,10 @@ impl Resource {
 
     pub(super) fn receive_bitmap(&mut self, c: usize, v: usize, words: &[u64]) {
         let node = self.conns[c].node;
+        if !matches!(self.conns[c].volumes[v].repl, ReplState::WFBitMapS | ReplState::WFBitMapT) {
+            // The two sides disagree about what goes on between them: they start again.
+            return self.retry_link(c);
+        }
         let volume = VolumeNumber(v as u16);
         let device = &mut self.devices[v];
         let Some(slot) = device.slot(node) else { return };
@@ -307,6 +320,7 @@ impl Resource {
             lock: None,
             payload: None,
             busy: false,
+            active: false,
             dead: false,
             after: None,
         })
@@ -391,8 +405,7 @@ impl Resource {
         let (c, v, id) =
             (self.resync_reqs[key].conn, self.resync_reqs[key].volume, self.resync_reqs[key].id);
         if self.resync_reqs[key].dead {
-            self.resync_reqs.remove(key);
-            return;
+            return self.forget_request(key);
         }
         match result {
             Ok(Some(payload)) => self.send(c, Packet::RsDataReply { id, payload }),
@@ -429,7 +442,32 @@ impl Resource {
         }
     }
 
+    /// The range is free. Bits towards third nodes are about to be set: as for any write, its
+    /// extents have to be in the activity log first, or a crash would forget them.
     pub(super) fn resync_write(&mut self, key: usize) {
+        let req = &self.resync_reqs[key];
+        let (c, v, at) = (req.conn, req.volume, req.at);
+        if !self.others_to_inform(v, self.conns[c].node) {
+            return self.resync_submit(key);
+        }
+        self.resync_reqs[key].active = true;
+        self.resync_reqs[key].busy = true;
+        if self.devices[v].al.begin(at, Work::ResyncActive(key)).is_none() {
+            self.resync_active(key);
+        } else {
+            self.pump_al(v);
+        }
+    }
+
+    pub(super) fn resync_active(&mut self, key: usize) {
+        self.resync_reqs[key].busy = false;
+        if self.resync_reqs[key].dead || !self.devices[self.resync_reqs[key].volume].has_disk() {
+            return self.forget_request(key);
+        }
+        self.resync_submit(key);
+    }
+
+    fn resync_submit(&mut self, key: usize) {
         let req = &self.resync_reqs[key];
         let (c, v, at) = (req.conn, req.volume, req.at);
         let Some(payload) = req.payload.clone() else { return };
@@ -455,8 +493,7 @@ impl Resource {
     pub(super) fn resync_write_done(&mut self, key: usize, result: LowerResult) {
         self.resync_reqs[key].busy = false;
         if self.resync_reqs[key].dead {
-            self.resync_reqs.remove(key);
-            return;
+            return self.forget_request(key);
         }
         let req = &self.resync_reqs[key];
         let (c, v, at, id) = (req.conn, req.volume, req.at, req.id);
@@ -482,17 +519,21 @@ impl Resource {
         self.resync_progress(c, v);
     }
 
-    /// Lets go of a request and its range.
+    /// Lets go of a request; what is at the lower device keeps its range until it is back.
     fn finish_request(&mut self, key: usize) {
-        let req = &mut self.resync_reqs[key];
-        let (v, lock) = (req.volume, req.lock.take());
-        if req.busy {
-            req.dead = true;
-        } else {
-            self.resync_reqs.remove(key);
+        match self.resync_reqs[key].busy {
+            true => self.resync_reqs[key].dead = true,
+            false => self.forget_request(key),
         }
-        if let Some(lock) = lock {
-            let ready = self.devices[v].locks.release(lock);
+    }
+
+    fn forget_request(&mut self, key: usize) {
+        let req = self.resync_reqs.remove(key);
+        if req.active {
+            self.release_extents(req.volume, req.at);
+        }
+        if let Some(lock) = req.lock {
+            let ready = self.devices[req.volume].locks.release(lock);
             self.works(ready);
         }
     }
@@ -739,6 +780,7 @@ impl Resource {
         let disk = self.devices[v].disk;
         let behind = disk >= DiskState::Inconsistent && disk < DiskState::UpToDate;
         let behind = behind && disk != DiskState::DUnknown;
+        let everybody = disk == DiskState::Outdated && self.is_everybody_behind(v);
         let busy = self
             .conns
             .iter()
@@ -749,7 +791,8 @@ impl Resource {
         (0..self.conns.len()).find(|c| {
             let pd = &self.conns[*c].volumes[v];
             let good = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
-            good && self.source_is_stable(*c, v)
+            let unsure = everybody && self.conns[*c].config.diskful && !pd.agreed;
+            good && self.source_is_stable(*c, v) || unsure
         })
     }
 

@@ -201,7 +201,7 @@ impl Resource {
         if self.conns.iter().any(peer_primary) && !self.quirk("promote-not-refused") {
             return Some(Refusal::TwoPrimaries);
         }
-        let busy = self.conns.iter().any(|conn| conn.greeting.as_ref().is_some_and(|g| g.sent));
+        let busy = self.uuids_locked();
         let attaching = self
             .devices
             .iter()
@@ -428,7 +428,7 @@ impl Resource {
                     .md_waiters
                     .iter()
                     .any(|(_, work)| matches!(work, Work::Detached(..)));
-                if !pending {
+                if !pending && self.devices[v].detaching.is_none() {
                     self.clean_detach(v, None);
                 }
             }

@@ -197,6 +197,7 @@ impl Resource {
     pub(super) fn set_repl(&mut self, c: usize, v: usize, repl: ReplState) {
         if self.conns[c].volumes[v].repl != repl {
             self.conns[c].volumes[v].repl = repl;
+            self.conns[c].volumes[v].agreed &= repl == ReplState::Established;
             self.changed = true;
             self.notice(Notice::Repl(self.conns[c].node, VolumeNumber(v as u16), repl));
         }

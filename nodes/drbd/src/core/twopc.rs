@@ -84,10 +84,7 @@ impl Resource {
     /// Starts the next wanted change, if none is going on.
     pub(super) fn progress_twopc(&mut self) {
         let consistent = self.devices.iter().any(|d| d.disk == DiskState::Consistent);
-        let settled = !self
-            .conns
-            .iter()
-            .any(|conn| conn.reconcile || (conn.connected() && conn.role == Role::Primary));
+        let settled = !self.conns.iter().any(|conn| conn.connected() && conn.role == Role::Primary);
         if consistent
             && settled
             && !self.twopc.wants(Purpose::LostPeer)
@@ -307,7 +304,7 @@ impl Resource {
         if self.roles.has_reader() {
             return Some(Refusal::PrimaryReader);
         }
-        if self.twopc_greeting() {
+        if self.uuids_locked() {
             return Some(Refusal::InTransientState);
         }
         // A node without a disk that saw a newer generation does not help old data to a majority.
@@ -319,10 +316,6 @@ impl Resource {
                 && self.distrusts(c, v)
         });
         stale.then_some(Refusal::NoUpToDateDisk)
-    }
-
-    fn twopc_greeting(&self) -> bool {
-        self.conns.iter().any(|conn| conn.greeting.as_ref().is_some_and(|g| g.sent))
     }
 
     fn quorum_without(&self, node: NodeId) -> bool {
@@ -462,6 +455,7 @@ impl Resource {
         if let Some((purpose, retries)) = ongoing.purpose {
             self.concluded(purpose, retries, Ok(()));
         }
+        self.shrink_members(&commit);
     }
 
     /// Gives up an own transaction; the wish stays as its refusal says.
@@ -560,26 +554,38 @@ impl Resource {
             }
             _ => {}
         }
+        self.shrink_members(&commit);
         self.changed = true;
+    }
+
+    /// Nodes that a commit found in this node's part of the cluster.
+    fn members_of(&self, commit: &TwopcCommit) -> NodeMask {
+        let (leaver, target) = (commit.request.id.initiator, commit.request.target);
+        let members = match (commit.request.change, target) {
+            (Change::Disconnect { .. }, Some(target)) if leaver == self.me() => {
+                commit.reachable.without(target)
+            }
+            (Change::Disconnect { .. }, _) => commit.reachable.without(leaver),
+            _ => commit.reachable,
+        };
+        members.with(self.me())
+    }
+
+    /// Forgets members that a commit did not reach. Those count as being without quorum from then
+    /// on, so this part must have it while they still count as unknown.
+    fn shrink_members(&mut self, commit: &TwopcCommit) {
+        self.update_quorum();
+        if self.devices.iter().all(|device| device.quorum) {
+            self.set_members(self.members_of(commit));
+        }
     }
 
     /// What every commit means to every node that takes part.
     fn committed(&mut self, commit: &TwopcCommit) {
         let mine = commit.request.id.initiator == self.me();
-        let quorate = self.devices.iter().all(|device| device.quorum)
-            || self.conns.iter().any(|conn| {
-                conn.connected() && conn.volumes.iter().all(|pd| pd.state.is_some_and(|s| s.quorum))
-            });
-        let mut members = commit.reachable;
-        if let (Change::Disconnect { .. }, Some(target)) =
-            (commit.request.change, commit.request.target)
-        {
-            let leaver = commit.request.id.initiator;
-            members = if mine { members.without(target) } else { members.without(leaver) };
-        }
-        if mine || quorate {
-            self.set_members(members.with(self.me()));
-        }
+        // More of them at once, fewer only when the change is made and quorum is proven without
+        // them.
+        self.set_members(self.members.or(self.members_of(commit)));
         let ends = [Some(commit.request.id.initiator), commit.request.target];
         let connects = commit.request.change == Change::Connect && ends.contains(&Some(self.me()));
         let direct = |node: NodeId| {
@@ -611,8 +617,13 @@ impl Resource {
     /// No Primary is left anywhere: what is Consistent is UpToDate, once the survivors have
     /// compared notes.
     fn settle_consistent(&mut self, v: usize) {
-        if !self.conns.iter().any(|conn| conn.reconcile) {
+        let ask = |conn: &super::parts::Conn| conn.connected() && conn.volumes[v].reconcile;
+        let asked: Vec<usize> = (0..self.conns.len()).filter(|c| ask(&self.conns[*c])).collect();
+        if asked.is_empty() {
             self.set_disk(v, DiskState::UpToDate);
+        }
+        for c in asked {
+            self.renegotiate(c, v);
         }
     }
 
