@@ -49,6 +49,7 @@ impl Device {
             predecessor: None,
             quorum: config.quorum == super::config::Quorum::Off,
             new_uuid: false,
+            new_session: false,
             crashed_primary: false,
             locks: Locks::default(),
             birth: 0,
@@ -56,6 +57,7 @@ impl Device {
             in_flight: 0,
             attach_disk: DiskState::Diskless,
             ask_at: None,
+            stray_since: None,
         }
     }
 }

@@ -238,13 +238,65 @@ impl Resource {
 
     /// What this node believes of the peer's disk, given what the peer says.
     fn follow_peer_disk(&mut self, c: usize, v: usize, state: PeerState) {
+        if self.role == Role::Primary && self.peer_moved_on(c, v) {
+            return self.give_way(c);
+        }
         let disk = match state.disk {
             DiskState::UpToDate if self.distrusts(c, v) => DiskState::Outdated,
+            DiskState::UpToDate if self.is_doubtful(c, v) => DiskState::Consistent,
             DiskState::Attaching | DiskState::Detaching | DiskState::Failed => DiskState::Diskless,
             DiskState::Negotiating => return,
             disk => disk,
         };
         self.set_peer_disk(c, v, disk);
+    }
+
+    /// The copy that a Primary works on was written by another Primary: this one's time is over.
+    fn give_way(&mut self, c: usize) {
+        match self.rr_conflict() {
+            Refusal::HandshakeRetry => self.retry_link(c),
+            _ => {
+                self.send(c, Packet::Disconnect);
+                self.stand_alone(c);
+            }
+        }
+    }
+
+    /// The peer was Primary when it crashed, and may have lost what it had not flushed. Another copy
+    /// of the same generation that did not crash is the one to read, until the two have compared.
+    fn is_doubtful(&self, c: usize, v: usize) -> bool {
+        let crashed = |uuids: &Uuids| uuids.flags.has(UuidFlags::CRASHED_PRIMARY);
+        let Some(uuids) = self.conns[c].volumes[v].uuids.as_ref().filter(|u| crashed(u)) else {
+            return false;
+        };
+        !self.devices[v].has_disk()
+            && self.conns.iter().enumerate().any(|(other, conn)| {
+                let pd = &conn.volumes[v];
+                let good = pd.state.is_some_and(|state| state.disk == DiskState::UpToDate);
+                let same = |u: &Uuids| u.current.same(uuids.current) && !crashed(u);
+                let whole = pd.uuids.as_ref().is_some_and(|u| same(u));
+                other != c && conn.connected() && good && whole
+            })
+    }
+
+    /// What is believed of crashed Primaries depends on who else is connected.
+    pub(super) fn doubt_crashed(&mut self) {
+        for c in 0..self.conns.len() {
+            for v in 0..self.devices.len() {
+                let pd = &self.conns[c].volumes[v];
+                let claims = pd.state.is_some_and(|state| state.disk == DiskState::UpToDate);
+                let believed = pd.disk == DiskState::UpToDate;
+                let settles = believed || pd.disk == DiskState::Consistent;
+                let doubted = settles && claims && self.conns[c].connected();
+                if doubted && self.is_doubtful(c, v) == believed {
+                    let disk = match believed {
+                        true => DiskState::Consistent,
+                        false => DiskState::UpToDate,
+                    };
+                    self.set_peer_disk(c, v, disk);
+                }
+            }
+        }
     }
 
     pub(super) fn same_generation(&self, c: usize, v: usize) -> bool {

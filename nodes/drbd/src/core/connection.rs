@@ -200,6 +200,7 @@ impl Resource {
         pd.await_state = false;
         pd.reconcile = false;
         pd.agreed = false;
+        pd.unannounced.clear();
         let disk = match pd.disk {
             disk @ (DiskState::Inconsistent | DiskState::Outdated) => disk,
             _ => DiskState::DUnknown,
@@ -356,7 +357,7 @@ impl Resource {
             OutOfSync { volume, at } => self.receive_out_of_sync(c, volume.index(), at),
             PeerAck { mask, dagtag } => self.receive_peer_ack(c, mask, dagtag),
             PeersInSync { volume, at, mask } => {
-                self.receive_peers_in_sync(volume.index(), at, mask);
+                self.receive_peers_in_sync(c, volume.index(), at, mask);
             }
             RsDataRequest { volume, at, id, dagtag } => {
                 self.receive_resync_request(c, volume.index(), at, id, dagtag);

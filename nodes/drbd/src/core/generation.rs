@@ -42,6 +42,7 @@ impl Resource {
         for v in 0..self.devices.len() {
             if self.devices[v].new_uuid && self.data_accessible(v) && !self.would_rotate(v) {
                 self.devices[v].new_uuid = false;
+                self.devices[v].new_session = false;
             }
         }
         if !self.needs_generation_now() {
@@ -109,6 +110,7 @@ impl Resource {
         let mut writes = 0;
         for v in &due {
             self.devices[*v].new_uuid = false;
+            self.devices[*v].new_session = false;
             writes += usize::from(self.new_current(*v));
         }
         self.generation = Generation::Durable(writes);
@@ -267,6 +269,11 @@ impl Resource {
 
     /// Would making a new current UUID change anything?
     fn would_rotate(&self, v: usize) -> bool {
+        // A node that is away may be a Primary with writes on hold, which must not come back to life
+        // behind those of this session. (DRBD makes none here unless a copy falls behind.)
+        if self.devices[v].new_session && self.conns.iter().any(|conn| !conn.connected()) {
+            return true;
+        }
         let weak = self.weak_nodes(v);
         if self.devices[v].disk == DiskState::UpToDate {
             return NodeId::all().any(|node| self.falls_behind(v, node, weak));

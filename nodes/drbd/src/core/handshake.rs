@@ -200,23 +200,24 @@ fn resolves_conflicts(me: &Side, peer: &Side) -> bool {
     me.node > peer.node
 }
 
-/// With equal generations the better disk is the source.
+/// With equal generations the better disk is the source. A copy that is Consistent only because a
+/// Primary was just lost is no worse than one that is UpToDate: it may hold more.
 fn by_disk_state(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     let usable = |disk| disk >= DiskState::Inconsistent && disk != DiskState::DUnknown;
     if !me.uuids.current.same(peer.uuids.current) || !usable(me.disk) || !usable(peer.disk) {
         return verdict;
     }
+    let rank = |disk: DiskState| disk.min(DiskState::Consistent);
     let bad = |disk| disk == DiskState::Inconsistent;
-    let one_is_bad = bad(me.disk) != bad(peer.disk);
     let decides = match verdict.outcome {
-        Outcome::None => one_is_bad,
-        Outcome::Source(_) | Outcome::Target(_) => me.disk != peer.disk,
+        Outcome::None => bad(me.disk) != bad(peer.disk),
+        Outcome::Source(_) | Outcome::Target(_) => rank(me.disk) != rank(peer.disk),
         _ => false,
     };
     if !decides {
         return verdict;
     }
-    let source = me.disk > peer.disk;
+    let source = rank(me.disk) > rank(peer.disk);
     let (from, to) = if source { (me, peer) } else { (peer, me) };
     // A target that syncs from somebody else presented that node's generation: its bits count only
     // if the source keeps a slot for what the target really holds.

@@ -109,6 +109,8 @@ pub(super) struct Device {
     pub quorum: bool,
     /// A new current UUID is due before the next request.
     pub new_uuid: bool,
+    /// Nothing was written since this node became Primary.
+    pub new_session: bool,
     pub crashed_primary: bool,
     pub locks: Locks<Work>,
     /// Counts attachments; completions for an earlier one are stale.
@@ -119,6 +121,8 @@ pub(super) struct Device {
     pub attach_disk: DiskState,
     /// A disk that is behind does not ask for a resync before.
     pub ask_at: Option<Time>,
+    /// Since when there are bits between this copy and another good one.
+    pub stray_since: Option<Time>,
 }
 
 impl Device {
@@ -156,6 +160,8 @@ pub(super) struct PeerDevice {
     pub reconcile: bool,
     /// The last comparison found both copies the same, and nothing has changed since.
     pub agreed: bool,
+    /// Ranges that the peer was resynced in from here, and nobody was told of (P_PEERS_IN_SYNC).
+    pub unannounced: Vec<Blocks>,
 }
 
 impl PeerDevice {
@@ -190,6 +196,7 @@ impl PeerDevice {
             resync: Resync::default(),
             reconcile: false,
             agreed: false,
+            unannounced: Vec::new(),
         }
     }
 }

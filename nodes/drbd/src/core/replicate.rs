@@ -248,6 +248,7 @@ impl Resource {
             self.conns[c].unacked.pop_front();
             self.settle_peer_request(c, key, mask);
         }
+        self.changed |= self.has_unannounced();
     }
 
     fn settle_peer_request(&mut self, c: usize, key: usize, mask: NodeMask) {
@@ -306,10 +307,12 @@ impl Resource {
         self.resync_progress(c, v);
     }
 
-    /// The source of a resync says who else holds what it sent. A range that was dirtied since
-    /// keeps its bits.
-    pub(super) fn receive_peers_in_sync(&mut self, v: usize, at: Blocks, mask: NodeMask) {
-        if self.devices[v].resynced.remove(&at.start) == Some(at) {
+    /// The source of a resync says who holds the same in a range. The target believes it where nothing
+    /// dirtied the range since; another copy while no write in the range is on its way.
+    pub(super) fn receive_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks, mask: NodeMask) {
+        let resynced = self.devices[v].resynced.remove(&at.start) == Some(at);
+        let whole = self.devices[v].disk == DiskState::UpToDate && self.same_generation(c, v);
+        if at.count > 0 && (resynced || whole && !self.is_written(v, at)) {
             for node in mask.without(self.me()).iter() {
                 self.clear_out_of_sync(v, node, at);
             }

@@ -487,9 +487,7 @@ impl Resource {
             }
             self.note_peer_ack(&req);
         }
-        if self.log.is_empty() {
-            self.changed = true;
-        }
+        self.changed |= self.log.is_empty() || self.has_unannounced();
     }
 
     fn note_peer_ack(&mut self, req: &AppRequest) {

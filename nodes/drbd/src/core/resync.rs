@@ -6,7 +6,7 @@ use super::event::{Lower, LowerResult, Notice};
 use super::handshake::Bits;
 use super::locks::{Holder, LockId};
 use super::parts::{LowerUse, Work};
-use crate::ids::{Blocks, Dagtag, NodeId, Time, Uuid, VolumeNumber};
+use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::{MdFlags, PeerFlags};
 use crate::packet::{BlockId, Packet, PeerState, UuidFlags};
 use crate::page::Payload;
@@ -19,6 +19,9 @@ const MAX_IN_FLIGHT: u32 = 32;
 pub(super) const MAX_BLOCKS: u64 = 32;
 /// The rate is dealt out in steps of this many ms.
 const STEP_MS: u64 = 100;
+
+/// Bits between two good copies may be there for so long before they are looked into.
+const STRAY_MS: u64 = 3_000;
 
 /// State of a resync between this node and one peer, in either direction.
 #[derive(Debug, Default)]
@@ -151,6 +154,7 @@ impl Resource {
     pub(super) fn progress_resyncs(&mut self) {
         self.tell_stable();
         for v in 0..self.devices.len() {
+            self.announce_rest(v);
             self.try_to_get_resynced(v);
             let active = (0..self.conns.len())
                 .find(|c| self.conns[*c].volumes[v].repl == ReplState::SyncTarget);
@@ -550,32 +554,71 @@ impl Resource {
             self.clear_out_of_sync(v, node, at);
         }
         self.finish_request(key);
-        if ok {
-            self.tell_peers_in_sync(c, v, at);
+        if ok && !self.tell_peers_in_sync(c, v, at) {
+            self.conns[c].volumes[v].unannounced.push(at);
         }
         self.source_progress(c, v);
     }
 
     /// The target holds this node's data here now, and so does everybody whom this node has no bit
-    /// for. The target, which marked the range towards all others, may unmark them. Not while a
-    /// write is on its way in the range: it may reach some of them only (fixed in 9.0.26 and
-    /// 9.2.0).
-    fn tell_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks) {
-        let device = &self.devices[v];
-        if device.disk != DiskState::UpToDate || device.al.is_active(at) || device.locks.busy(at) {
-            return;
+    /// for: the target, which marked the range towards all others, may unmark them, and so may they.
+    /// `false`: not now, for a write in the range is on its way, and what it reaches is not known
+    /// yet (fixed in 9.0.26 and 9.2.0).
+    fn tell_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks) -> bool {
+        if self.devices[v].disk != DiskState::UpToDate {
+            return true;
         }
-        let mut mask = self.conns[c].node.mask();
+        if self.is_written(v, at) || self.devices[v].locks.busy(at) {
+            return false;
+        }
+        let device = &self.devices[v];
+        let clean = |node| device.slot(node).is_some_and(|slot| !device.bitmaps[slot].any(at));
+        let mut mask = NodeMask::NONE;
         for (d, conn) in self.conns.iter().enumerate() {
             let pd = &conn.volumes[v];
             let whole = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
-            let clean = device.slot(conn.node).is_some_and(|slot| !device.bitmaps[slot].any(at));
-            if d != c && conn.connected() && whole && clean && self.same_generation(d, v) {
+            let whole = whole && self.same_generation(d, v) || d == c;
+            if conn.connected() && whole && clean(conn.node) {
                 mask.insert(conn.node);
             }
         }
-        if mask.len() > 1 {
-            self.send(c, Packet::PeersInSync { volume: VolumeNumber(v as u16), at, mask });
+        if mask.len() > 1 && mask.has(self.conns[c].node) {
+            for node in mask.iter() {
+                let packet = Packet::PeersInSync { volume: VolumeNumber(v as u16), at, mask };
+                self.on_conn(node, |r, d| r.send(d, packet));
+            }
+        }
+        true
+    }
+
+    /// Is a write of the range on its way: not confirmed everywhere if it is this node's, not covered
+    /// by a peer ack if it is another's?
+    pub(super) fn is_written(&self, v: usize, at: Blocks) -> bool {
+        let own = self.log.iter().map(|key| &self.reqs[*key]);
+        let mut own = own.filter(|req| req.volume == v);
+        let theirs = self.conns.iter().flat_map(|conn| &conn.unacked);
+        let mut theirs = theirs.map(|key| &self.peer_reqs[*key]).filter(|req| req.volume == v);
+        own.any(|req| req.at.is_some_and(|range| range.overlaps(at)))
+            || theirs.any(|req| req.at.overlaps(at))
+    }
+
+    pub(super) fn has_unannounced(&self) -> bool {
+        let mut all = self.conns.iter().flat_map(|conn| &conn.volumes);
+        all.any(|pd| !pd.unannounced.is_empty())
+    }
+
+    /// Announces what could not be announced before.
+    fn announce_rest(&mut self, v: usize) {
+        for c in 0..self.conns.len() {
+            let pd = &mut self.conns[c].volumes[v];
+            if pd.unannounced.is_empty() {
+                continue;
+            }
+            for at in std::mem::take(&mut pd.unannounced) {
+                if !self.tell_peers_in_sync(c, v, at) {
+                    self.conns[c].volumes[v].unannounced.push(at);
+                }
+            }
         }
     }
 
@@ -798,19 +841,30 @@ impl Resource {
 
     /// When a disk that is behind asks again for a resync.
     pub(super) fn ask_alarm(&self, v: usize) -> Option<Time> {
-        self.devices[v].ask_at.filter(|_| {
-            let stray = (0..self.conns.len()).any(|c| self.has_stray_bits(c, v));
-            stray || self.possible_source(v).is_some()
-        })
+        let stray = self.devices[v].stray_since.map(|since| since.plus_ms(STRAY_MS));
+        let ask = self.devices[v].ask_at.filter(|_| self.possible_source(v).is_some());
+        ask.into_iter().chain(stray).min()
     }
 
     /// A disk that is behind asks an authoritative peer to compare, once a second
     /// (drbd_try_to_get_resynced).
     fn try_to_get_resynced(&mut self, v: usize) {
-        let stray = || (0..self.conns.len()).find(|c| self.has_stray_bits(*c, v));
-        let Some(c) = self.possible_source(v).or_else(stray) else { return };
+        self.settle_stray_bits(v);
+        let Some(c) = self.possible_source(v) else { return };
         if self.devices[v].ask_at.is_none_or(|at| at <= self.now) {
             self.devices[v].ask_at = Some(self.now.plus_ms(1_000));
+            self.renegotiate(c, v);
+        }
+    }
+
+    /// Bits that nobody has explained for a while are settled by a comparison.
+    fn settle_stray_bits(&mut self, v: usize) {
+        let stray = (0..self.conns.len()).find(|c| self.has_stray_bits(*c, v));
+        let device = &mut self.devices[v];
+        let Some(c) = stray else { return device.stray_since = None };
+        let since = *device.stray_since.get_or_insert(self.now);
+        if since.plus_ms(STRAY_MS) <= self.now {
+            device.stray_since = None;
             self.renegotiate(c, v);
         }
     }

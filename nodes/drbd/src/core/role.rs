@@ -151,9 +151,6 @@ impl Resource {
         let frozen = std::mem::replace(&mut self.roles.fail_io, true);
         self.fail_all();
         self.roles.fail_io = frozen;
-        for device in &mut self.devices {
-            device.new_uuid = false;
-        }
         self.unwant(Purpose::Demote);
         self.unwant(Purpose::Promote);
     }
@@ -170,8 +167,9 @@ impl Resource {
                 self.devices[v].md.current.0 &= !1;
                 self.touch_md(v);
             }
+            self.devices[v].new_uuid = role == Role::Primary;
+            self.devices[v].new_session = role == Role::Primary;
             if role == Role::Primary {
-                self.devices[v].new_uuid = true;
                 self.expose_peers_data(v);
             }
         }
@@ -309,9 +307,6 @@ impl Resource {
         if result.is_ok() {
             self.roles.demoting = false;
             self.set_role(Role::Secondary);
-            for device in &mut self.devices {
-                device.new_uuid = false;
-            }
         } else if self.demote_refusal().is_some() {
             self.roles.demoting = false;
         }
