@@ -9,9 +9,21 @@ use crate::state::Role;
 
 impl Resource {
     pub(super) fn receive_flush_requests(&mut self, c: usize, seq: u32) {
+        if self.role != Role::Primary {
+            return self.answer_as_source(c, seq);
+        }
         let dagtag = self.dagtag;
         self.conns[c].flush_asked.push((seq, dagtag));
         self.answer_flushes();
+    }
+
+    /// No Primary is left that could be asked: the source tells what it has of the last one's writes.
+    fn answer_as_source(&mut self, c: usize, seq: u32) {
+        let (initiator, primary) = (self.conns[c].node, self.me());
+        for v in 0..self.devices.len() {
+            self.doubt_unacked(v, initiator);
+        }
+        self.send(c, Packet::FlushRequestsAck { seq, primary });
     }
 
     /// Answers those whose writes have all arrived somewhere.
@@ -53,10 +65,8 @@ impl Resource {
     /// A Primary asks this node to tell `initiator` of every write that no peer ack covers.
     pub(super) fn receive_flush_forward(&mut self, c: usize, seq: u32, initiator: NodeId) {
         let primary = self.conns[c].node;
-        let unacked: Vec<usize> = self.conns[c].unacked.iter().copied().collect();
-        for key in unacked {
-            let (v, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
-            self.missed(v, initiator, at);
+        for v in 0..self.devices.len() {
+            self.doubt_unacked(v, initiator);
         }
         self.on_conn(initiator, |r, i| r.send(i, Packet::FlushRequestsAck { seq, primary }));
     }

@@ -288,7 +288,7 @@ impl Resource {
             let (v, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
             for (node, _) in self.slots_listed(v) {
                 if node != sender {
-                    self.set_out_of_sync(v, node, at);
+                    self.missed(v, node, at);
                 }
             }
             self.peer_reqs[key].tracked = false;

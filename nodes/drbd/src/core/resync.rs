@@ -94,6 +94,8 @@ impl Resource {
         if bits != Bits::Use && !peer_current.is_fresh() {
             device.md.peer_mut(node).bitmap_uuid = peer_current;
         }
+        self.doubt_unacked(v, node);
+        let device = &mut self.devices[v];
         let words = device.bitmaps[slot].words();
         let last = device.size - 1;
         device.bm_dirty.extend(device.layout.bitmap_pages(0, last));
@@ -139,6 +141,7 @@ impl Resource {
         match self.conns[c].volumes[v].repl {
             ReplState::WFBitMapS => self.set_repl(c, v, ReplState::SyncSource),
             ReplState::WFBitMapT => {
+                self.doubt_unacked(v, node);
                 let words = self.devices[v].bitmaps[slot].words();
                 self.send(c, Packet::Bitmap { volume, words });
                 self.set_repl(c, v, ReplState::PausedSyncT);
@@ -146,6 +149,18 @@ impl Resource {
                 self.changed = true;
             }
             _ => {}
+        }
+    }
+
+    /// Writes of third nodes that no peer ack covers yet may be missing at `node`.
+    pub(super) fn doubt_unacked(&mut self, v: usize, node: NodeId) {
+        let others = self.conns.iter().filter(|conn| conn.node != node);
+        let unacked: Vec<usize> = others.flat_map(|conn| conn.unacked.iter().copied()).collect();
+        for key in unacked {
+            let (volume, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
+            if volume == v {
+                self.missed(v, node, at);
+            }
         }
     }
 
@@ -250,9 +265,9 @@ impl Resource {
     fn resync_flush_then_end(&mut self, c: usize, v: usize) {
         let primary =
             self.conns.iter().position(|conn| conn.connected() && conn.role == Role::Primary);
-        match (self.conns[c].volumes[v].resync.flush, primary) {
-            (Some((_, _, true)), _) | (None, None) => self.resync_end(c, v),
-            (None, Some(p)) => {
+        match (self.conns[c].volumes[v].resync.flush, primary.unwrap_or(c)) {
+            (Some((_, _, true)), _) => self.resync_end(c, v),
+            (None, p) => {
                 self.serial += 1;
                 let seq = self.serial as u32;
                 let node = self.conns[p].node;
@@ -446,14 +461,11 @@ impl Resource {
         }
     }
 
-    /// The range is free. Bits towards third nodes are about to be set: as for any write, its
-    /// extents have to be in the activity log first, or a crash would forget them.
+    /// The range is free. The source takes its bit back as soon as the data is written, but only a
+    /// flush makes it durable; and bits towards third nodes are about to be set. As for any write,
+    /// the extents have to be in the activity log first, or a crash would forget them.
     pub(super) fn resync_write(&mut self, key: usize) {
-        let req = &self.resync_reqs[key];
-        let (c, v, at) = (req.conn, req.volume, req.at);
-        if !self.others_to_inform(v, self.conns[c].node) {
-            return self.resync_submit(key);
-        }
+        let (v, at) = (self.resync_reqs[key].volume, self.resync_reqs[key].at);
         self.resync_reqs[key].active = true;
         self.resync_reqs[key].busy = true;
         if self.devices[v].al.begin(at, Work::ResyncActive(key)).is_none() {

@@ -342,7 +342,7 @@ mod tests {
         let one = submit(&mut ledger, 1);
         ledger.acked(2, one, node(0).mask());
         ledger.resync_started(node(0), node(1));
-        ledger.resync_done(node(0), node(1));
+        ledger.resync_done(node(0), node(1), NodeMask::NONE);
         assert!(!finds(&ledger, Page::Zero));
     }
 
@@ -352,7 +352,7 @@ mod tests {
         let one = submit(&mut ledger, 1);
         ledger.acked(2, one, node(0).mask());
         ledger.resync_started(node(1), node(0));
-        ledger.resync_done(node(1), node(0));
+        ledger.resync_done(node(1), node(0), NodeMask::NONE);
         ledger.host_lost(9, node(0));
         assert!(!finds(&ledger, Page::Zero), "the target has it, and power");
         ledger.host_lost(10, node(1));

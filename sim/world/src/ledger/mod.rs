@@ -244,18 +244,22 @@ impl Ledger {
         }
     }
 
-    /// The resync of `target` from `source` ended, and was stable.
-    pub fn resync_done(&mut self, target: NodeId, source: NodeId) {
+    /// The resync of `target` from `source` ended, and was stable. `serving` are the copies that could
+    /// be read by applications at this moment: a write that was outvoted, and that one of them does
+    /// not hold, is lost with the consent of the rules; that another copy still has it makes nobody
+    /// owe it again.
+    pub fn resync_done(&mut self, target: NodeId, source: NodeId, serving: NodeMask) {
         if self.distrusted.has(target) {
             return;
         }
         for id in self.writes.ids() {
-            let write = &self.writes[id];
-            let unowed = write.holders.has(target) && !self.is_owed(write, None);
+            let owed = self.is_owed(&self.writes[id], None);
             let write = &mut self.writes[id];
-            if write.holders.has(source) {
+            let given_up =
+                !owed && serving.without(target).and(write.holders) != serving.without(target);
+            if write.holders.has(source) && !given_up {
                 write.holders.insert(target);
-            } else if unowed {
+            } else if write.holders.has(target) && !owed {
                 write.holders.remove(target);
                 write.durable.remove(target);
             }

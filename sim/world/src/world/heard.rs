@@ -172,7 +172,8 @@ impl World {
         let resource = &mut self.resources[at];
         resource.resynced[volume] = true;
         if stable {
-            resource.ledgers[volume].resync_done(Resource::id(node), peer);
+            let serving = resource.serving(volume);
+            resource.ledgers[volume].resync_done(Resource::id(node), peer, serving);
         }
         let since = &mut resource.nodes[node].view.target_since[peer.index()][volume];
         if let Some(since) = since.take() {

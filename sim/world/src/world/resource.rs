@@ -143,6 +143,14 @@ impl Resource {
     }
 }
 
+impl Resource {
+    /// Nodes that could serve the volume now.
+    pub fn serving(&self, volume: usize) -> NodeMask {
+        let nodes = (0..self.nodes.len()).filter(|node| self.could_serve(*node, volume));
+        nodes.fold(NodeMask::NONE, |mask, node| mask.with(Self::id(node)))
+    }
+}
+
 /// A volume of a resource, by index.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Vdi {
