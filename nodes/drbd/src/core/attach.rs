@@ -58,6 +58,7 @@ impl Device {
             attach_disk: DiskState::Diskless,
             ask_at: None,
             stray_since: None,
+            announce_at: None,
         }
     }
 }

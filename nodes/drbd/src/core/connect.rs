@@ -5,7 +5,7 @@ use super::Resource;
 use super::config::RrConflict;
 use super::event::{Notice, Refusal};
 use super::handshake::{self, Bugs, Outcome, Side, Verdict};
-use super::parts::{Greeting, Offer};
+use super::parts::{Conn, Greeting, Offer};
 use crate::ids::{Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::MdFlags;
 use crate::packet::{Packet, PeerState, Sizes, UuidFlags, Uuids};
@@ -242,13 +242,34 @@ impl Resource {
             return self.give_way(c);
         }
         let disk = match state.disk {
-            DiskState::UpToDate if self.distrusts(c, v) => DiskState::Outdated,
+            DiskState::UpToDate if self.distrusts(c, v) || self.misses_writes(c, v) => {
+                DiskState::Outdated
+            }
             DiskState::UpToDate if self.is_doubtful(c, v) => DiskState::Consistent,
             DiskState::Attaching | DiskState::Detaching | DiskState::Failed => DiskState::Diskless,
             DiskState::Negotiating => return,
             disk => disk,
         };
         self.set_peer_disk(c, v, disk);
+    }
+
+    /// Does the peer lack writes that this Primary completes on other copies alone? If all lack some,
+    /// none is better than the others.
+    fn misses_writes(&self, c: usize, v: usize) -> bool {
+        let missed = |conn: &Conn| conn.connected() && conn.volumes[v].missed;
+        missed(&self.conns[c])
+            && self.devices[v].disk != DiskState::UpToDate
+            && self.conns.iter().any(|conn| conn.config.diskful && !missed(conn))
+    }
+
+    /// A peer is back: what of this Primary's writes may it have lost?
+    fn note_missed(&mut self, c: usize) {
+        for v in 0..self.devices.len() {
+            let lacks = self.role == Role::Primary && self.lacks_writes(c, v);
+            let pd = &mut self.conns[c].volumes[v];
+            let kept = pd.uuids.as_ref().is_some_and(|u| u.flags.has(UuidFlags::RECONNECT));
+            pd.missed = lacks || (pd.unflushed && !kept);
+        }
     }
 
     /// The copy that a Primary works on was written by another Primary: this one's time is over.
@@ -266,34 +287,35 @@ impl Resource {
     /// of the same generation that did not crash is the one to read, until the two have compared.
     fn is_doubtful(&self, c: usize, v: usize) -> bool {
         let crashed = |uuids: &Uuids| uuids.flags.has(UuidFlags::CRASHED_PRIMARY);
-        let Some(uuids) = self.conns[c].volumes[v].uuids.as_ref().filter(|u| crashed(u)) else {
-            return false;
-        };
+        let pd = &self.conns[c].volumes[v];
+        let Some(uuids) = pd.uuids.as_ref().filter(|u| crashed(u)) else { return false };
         !self.devices[v].has_disk()
-            && self.conns.iter().enumerate().any(|(other, conn)| {
-                let pd = &conn.volumes[v];
-                let good = pd.state.is_some_and(|state| state.disk == DiskState::UpToDate);
-                let same = |u: &Uuids| u.current.same(uuids.current) && !crashed(u);
-                let whole = pd.uuids.as_ref().is_some_and(|u| same(u));
-                other != c && conn.connected() && good && whole
-            })
+            && (pd.doubted
+                || self.conns.iter().enumerate().any(|(other, conn)| {
+                    let pd = &conn.volumes[v];
+                    let good = pd.state.is_some_and(|state| state.disk == DiskState::UpToDate);
+                    let same = |u: &Uuids| u.current.same(uuids.current) && !crashed(u);
+                    let whole = pd.uuids.as_ref().is_some_and(|u| same(u));
+                    other != c && conn.connected() && good && whole
+                }))
     }
 
-    /// What is believed of crashed Primaries depends on who else is connected.
-    pub(super) fn doubt_crashed(&mut self) {
-        for c in 0..self.conns.len() {
-            for v in 0..self.devices.len() {
-                let pd = &self.conns[c].volumes[v];
-                let claims = pd.state.is_some_and(|state| state.disk == DiskState::UpToDate);
-                let believed = pd.disk == DiskState::UpToDate;
-                let settles = believed || pd.disk == DiskState::Consistent;
-                let doubted = settles && claims && self.conns[c].connected();
-                if doubted && self.is_doubtful(c, v) == believed {
-                    let disk = match believed {
-                        true => DiskState::Consistent,
-                        false => DiskState::UpToDate,
-                    };
-                    self.set_peer_disk(c, v, disk);
+    /// What is believed of a copy's word that it is UpToDate depends on the others, too.
+    pub(super) fn weigh_claims(&mut self) {
+        for v in 0..self.devices.len() {
+            if self.devices[v].disk == DiskState::UpToDate {
+                continue;
+            }
+            for c in 0..self.conns.len() {
+                let doubted = self.conns[c].connected() && self.is_doubtful(c, v);
+                let primary = self.role == Role::Primary;
+                let lacks = primary && self.conns[c].volumes[v].missed && self.lacks_writes(c, v);
+                let pd = &mut self.conns[c].volumes[v];
+                pd.doubted = doubted;
+                pd.missed &= lacks || pd.unflushed;
+                let claims = pd.state.filter(|state| state.disk == DiskState::UpToDate);
+                if let (Some(state), true) = (claims, self.conns[c].connected()) {
+                    self.follow_peer_disk(c, v, state);
                 }
             }
         }
@@ -460,6 +482,7 @@ impl Resource {
             self.lost_primary = None;
         }
         self.set_members(self.members.with(node));
+        self.note_missed(c);
         for v in 0..self.devices.len() {
             if let Some(state) = self.conns[c].volumes[v].state {
                 self.set_peer_role(c, state.role);
@@ -559,8 +582,10 @@ impl Resource {
 
     /// Are all copies connected, without a resync, and none of them UpToDate or in use?
     pub(super) fn is_everybody_behind(&self, v: usize) -> bool {
+        // A Primary without a disk that works on this very generation has no data that is newer.
+        let newer = |conn: &Conn| conn.role == Role::Primary && !self.is_seen_by(conn, v);
         let primary = self.role == Role::Primary
-            || self.conns.iter().any(|conn| conn.role == Role::Primary)
+            || self.conns.iter().any(newer)
             || !self.far_primaries.is_empty();
         let mut copies = self.conns.iter().filter(|conn| conn.config.diskful);
         !primary
@@ -571,16 +596,20 @@ impl Resource {
             })
     }
 
+    /// Does a peer without a disk see just the generation of this copy?
+    fn is_seen_by(&self, conn: &Conn, v: usize) -> bool {
+        let pd = &conn.volumes[v];
+        let current = self.devices[v].md.current;
+        let sees = pd.uuids.as_ref().is_some_and(|uuids| uuids.current.same(current));
+        pd.disk <= DiskState::Failed && sees
+    }
+
     /// A copy that is only Consistent is UpToDate if a Primary without a disk of its own works on
     /// just this generation.
     pub(super) fn trust_primaries(&mut self) {
         for v in 0..self.devices.len() {
-            let current = self.devices[v].md.current;
             let trusted = self.conns.iter().any(|conn| {
-                let pd = &conn.volumes[v];
-                let sees = pd.uuids.as_ref().is_some_and(|uuids| uuids.current.same(current));
-                let diskless = pd.disk <= DiskState::Failed;
-                conn.connected() && conn.role == Role::Primary && diskless && sees
+                conn.connected() && conn.role == Role::Primary && self.is_seen_by(conn, v)
             });
             let syncs = self.conns.iter().any(|conn| conn.volumes[v].repl.is_sync_target());
             let held = self.is_held(v);
@@ -599,7 +628,7 @@ impl Resource {
     pub(super) fn negotiate_attach(&mut self, v: usize, disk: DiskState) {
         self.devices[v].attach_disk = disk;
         for c in 0..self.conns.len() {
-            if self.conns[c].connected() {
+            if self.conns[c].connected() && self.conns[c].config.diskful {
                 self.offer(c, v, UuidFlags::RESYNC);
             }
         }

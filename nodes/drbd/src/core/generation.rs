@@ -138,6 +138,7 @@ impl Resource {
             self.devices[v].predecessor.get_or_insert(old);
         }
         self.devices[v].exposed = uuid;
+        self.nobody_missed(v);
         self.notice(Notice::NewCurrentUuid(volume, uuid));
         if !diskful {
             for c in 0..self.conns.len() {
@@ -148,6 +149,14 @@ impl Resource {
             }
         }
         diskful
+    }
+
+    /// Generations tell from here on which copy lacks what.
+    pub(super) fn nobody_missed(&mut self, v: usize) {
+        for conn in &mut self.conns {
+            conn.volumes[v].missed = false;
+            conn.volumes[v].unflushed = false;
+        }
     }
 
     /// What a peer will say of itself once it has read P_CURRENT_UUID.

@@ -167,7 +167,12 @@ fn equal(me: &Side, peer: &Side) -> Verdict {
     if again && peer_again {
         return Verdict { rule: "reconnected", outcome: Outcome::None };
     }
-    let (rule, source) = match (lost(me), lost(peer)) {
+    // What it wrote without quorum was never acknowledged, and the crash may have cost it what was: the
+    // copy that kept running has all of it. (DRBD looks at the lost quorum first.)
+    let lost = |side: &Side, other: &Side| {
+        lost(side) && !(crashed(side) && !crashed(other) && other.has(UuidFlags::RECONNECT))
+    };
+    let (rule, source) = match (lost(me, peer), lost(peer, me)) {
         (true, false) => ("lost-quorum", true),
         (false, true) => ("lost-quorum", false),
         (true, true) => ("lost-quorum", resolves_conflicts(me, peer)),

@@ -123,6 +123,8 @@ pub(super) struct Device {
     pub ask_at: Option<Time>,
     /// Since when there are bits between this copy and another good one.
     pub stray_since: Option<Time>,
+    /// What is left to announce is not looked at before.
+    pub announce_at: Option<Time>,
 }
 
 impl Device {
@@ -160,6 +162,13 @@ pub(super) struct PeerDevice {
     pub reconcile: bool,
     /// The last comparison found both copies the same, and nothing has changed since.
     pub agreed: bool,
+    /// It crashed as Primary, and another copy of its generation did not: it is not read before it
+    /// says that the two have compared.
+    pub doubted: bool,
+    /// It acknowledged writes of this Primary that it may not have flushed when it was lost.
+    pub unflushed: bool,
+    /// It came back without writes of this Primary that another copy has, and no generation tells yet.
+    pub missed: bool,
     /// Ranges that the peer was resynced in from here, and nobody was told of (P_PEERS_IN_SYNC).
     pub unannounced: Vec<Blocks>,
 }
@@ -196,6 +205,9 @@ impl PeerDevice {
             resync: Resync::default(),
             reconcile: false,
             agreed: false,
+            doubted: false,
+            unflushed: false,
+            missed: false,
             unannounced: Vec::new(),
         }
     }

@@ -248,7 +248,6 @@ impl Resource {
             self.conns[c].unacked.pop_front();
             self.settle_peer_request(c, key, mask);
         }
-        self.changed |= self.has_unannounced();
     }
 
     fn settle_peer_request(&mut self, c: usize, key: usize, mask: NodeMask) {

@@ -487,7 +487,7 @@ impl Resource {
             }
             self.note_peer_ack(&req);
         }
-        self.changed |= self.log.is_empty() || self.has_unannounced();
+        self.changed |= self.log.is_empty();
     }
 
     fn note_peer_ack(&mut self, req: &AppRequest) {
@@ -595,8 +595,10 @@ impl Resource {
             }
             req.done.insert(node);
             req.pending.remove(node);
-            req.ok.remove(node);
             let (v, at) = (req.volume, req.at);
+            let acked = req.ok.has(node);
+            req.ok.remove(node);
+            self.conns[c].volumes[v].unflushed |= acked;
             if let Some(at) = at {
                 self.set_out_of_sync(v, node, at);
             }
@@ -611,6 +613,16 @@ impl Resource {
             self.retry_read(key, node, false);
         }
         self.answer_flushes();
+    }
+
+    /// Is there a write that the peer was sent and lost, and that another copy has? Such a write will
+    /// be completed without it.
+    pub(super) fn lacks_writes(&self, c: usize, v: usize) -> bool {
+        let node = self.conns[c].node;
+        self.log.iter().map(|key| &self.reqs[*key]).any(|req| {
+            let lost = req.sent.has(node) && req.done.has(node) && !req.ok.has(node);
+            req.volume == v && lost && !req.completed && !req.ok.is_empty()
+        })
     }
 
     /// Fails everything that is on hold or in flight: the openers are gone or are told so.

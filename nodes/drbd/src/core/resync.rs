@@ -568,6 +568,8 @@ impl Resource {
         self.finish_request(key);
         if ok && !self.tell_peers_in_sync(c, v, at) {
             self.conns[c].volumes[v].unannounced.push(at);
+            let next = self.now.plus_ms(STEP_MS);
+            self.devices[v].announce_at.get_or_insert(next);
         }
         self.source_progress(c, v);
     }
@@ -614,13 +616,12 @@ impl Resource {
             || theirs.any(|req| req.at.overlaps(at))
     }
 
-    pub(super) fn has_unannounced(&self) -> bool {
-        let mut all = self.conns.iter().flat_map(|conn| &conn.volumes);
-        all.any(|pd| !pd.unannounced.is_empty())
-    }
-
     /// Announces what could not be announced before.
     fn announce_rest(&mut self, v: usize) {
+        if self.devices[v].announce_at.is_some_and(|at| at > self.now) {
+            return;
+        }
+        self.devices[v].announce_at = None;
         for c in 0..self.conns.len() {
             let pd = &mut self.conns[c].volumes[v];
             if pd.unannounced.is_empty() {
@@ -629,6 +630,7 @@ impl Resource {
             for at in std::mem::take(&mut pd.unannounced) {
                 if !self.tell_peers_in_sync(c, v, at) {
                     self.conns[c].volumes[v].unannounced.push(at);
+                    self.devices[v].announce_at = Some(self.now.plus_ms(STEP_MS));
                 }
             }
         }
@@ -855,7 +857,7 @@ impl Resource {
     pub(super) fn ask_alarm(&self, v: usize) -> Option<Time> {
         let stray = self.devices[v].stray_since.map(|since| since.plus_ms(STRAY_MS));
         let ask = self.devices[v].ask_at.filter(|_| self.possible_source(v).is_some());
-        ask.into_iter().chain(stray).min()
+        ask.into_iter().chain(stray).chain(self.devices[v].announce_at).min()
     }
 
     /// A disk that is behind asks an authoritative peer to compare, once a second

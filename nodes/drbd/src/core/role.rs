@@ -169,6 +169,7 @@ impl Resource {
             }
             self.devices[v].new_uuid = role == Role::Primary;
             self.devices[v].new_session = role == Role::Primary;
+            self.nobody_missed(v);
             if role == Role::Primary {
                 self.expose_peers_data(v);
             }

@@ -18,7 +18,7 @@ impl Resource {
                 break;
             }
             assert!(round < 1000, "{}: the state does not settle", self.config.name);
-            self.doubt_crashed();
+            self.weigh_claims();
             self.update_quorum();
             self.update_suspension();
             self.update_md_flags();

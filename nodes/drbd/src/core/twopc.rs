@@ -43,6 +43,8 @@ struct Ongoing {
     /// Whose vote is missing.
     waiting: NodeMask,
     reply: TwopcReply,
+    /// A disconnect: nodes that the target still reaches without the initiator.
+    beyond: NodeMask,
     no: bool,
     retry: bool,
     vote: Option<TwopcVote>,
@@ -146,6 +148,7 @@ impl Resource {
             prepared,
             waiting: prepared,
             reply: self.own_reply(&request),
+            beyond: NodeMask::NONE,
             no: false,
             retry: false,
             vote: None,
@@ -196,6 +199,10 @@ impl Resource {
             (Change::Connect, Some(target)) if mine => reachable.insert(target),
             (Change::Connect, Some(target)) if target == self.me() => {
                 reachable.insert(request.id.initiator);
+            }
+            (Change::Disconnect { .. }, Some(target)) if mine => reachable.remove(target),
+            (Change::Disconnect { .. }, Some(target)) if target == self.me() => {
+                reachable.remove(request.id.initiator);
             }
             _ => {}
         }
@@ -262,6 +269,7 @@ impl Resource {
             prepared: forward,
             waiting: forward,
             reply: self.own_reply(&original),
+            beyond: NodeMask::NONE,
             no: refusal.is_some() && !retry,
             retry,
             vote: None,
@@ -342,7 +350,12 @@ impl Resource {
         ongoing.waiting.remove(from);
         match vote {
             TwopcVote::Yes(reply) => {
-                ongoing.reply.reachable = ongoing.reply.reachable.or(reply.reachable);
+                let leaves = matches!(ongoing.request.change, Change::Disconnect { .. });
+                if leaves && ongoing.purpose.is_some() && ongoing.request.target == Some(from) {
+                    ongoing.beyond = ongoing.beyond.or(reply.reachable);
+                } else {
+                    ongoing.reply.reachable = ongoing.reply.reachable.or(reply.reachable);
+                }
                 ongoing.reply.primaries = ongoing.reply.primaries.or(reply.primaries);
                 ongoing.reply.weak = ongoing.reply.weak.or(reply.weak);
             }
@@ -441,14 +454,21 @@ impl Resource {
 
     fn commit_mine(&mut self, primaries: NodeMask) {
         let Some(ongoing) = self.twopc.ongoing.take() else { return };
-        let reply = ongoing.reply;
+        let (reply, beyond) = (ongoing.reply, ongoing.beyond);
+        // Both ends of a connection that goes may reach each other through others: then nothing is
+        // split. Otherwise each side hears of its own nodes.
+        let split = reply.reachable.and(beyond).is_empty();
+        let here = if split { reply.reachable } else { reply.reachable.or(beyond) };
+        let there = if split && !beyond.is_empty() { beyond } else { here };
         let commit = TwopcCommit {
             request: ongoing.request,
             primaries,
-            reachable: reply.reachable,
+            reachable: here,
             primary_incapable: !primaries.is_empty() && reply.weak.is_empty(),
         };
         for node in ongoing.prepared.iter() {
+            let far = ongoing.request.target == Some(node);
+            let commit = TwopcCommit { reachable: if far { there } else { here }, ..commit };
             self.on_conn(node, |r, c| r.send(c, Packet::TwopcCommit(commit)));
         }
         self.committed(&commit);
@@ -558,25 +578,12 @@ impl Resource {
         self.changed = true;
     }
 
-    /// Nodes that a commit found in this node's part of the cluster.
-    fn members_of(&self, commit: &TwopcCommit) -> NodeMask {
-        let (leaver, target) = (commit.request.id.initiator, commit.request.target);
-        let members = match (commit.request.change, target) {
-            (Change::Disconnect { .. }, Some(target)) if leaver == self.me() => {
-                commit.reachable.without(target)
-            }
-            (Change::Disconnect { .. }, _) => commit.reachable.without(leaver),
-            _ => commit.reachable,
-        };
-        members.with(self.me())
-    }
-
     /// Forgets members that a commit did not reach. Those count as being without quorum from then
     /// on, so this part must have it while they still count as unknown.
     fn shrink_members(&mut self, commit: &TwopcCommit) {
         self.update_quorum();
         if self.devices.iter().all(|device| device.quorum) {
-            self.set_members(self.members_of(commit));
+            self.set_members(commit.reachable.with(self.me()));
         }
     }
 
@@ -585,7 +592,7 @@ impl Resource {
         let mine = commit.request.id.initiator == self.me();
         // More of them at once, fewer only when the change is made and quorum is proven without
         // them.
-        self.set_members(self.members.or(self.members_of(commit)));
+        self.set_members(self.members.or(commit.reachable));
         let ends = [Some(commit.request.id.initiator), commit.request.target];
         let connects = commit.request.change == Change::Connect && ends.contains(&Some(self.me()));
         let direct = |node: NodeId| {
