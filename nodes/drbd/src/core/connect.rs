@@ -38,12 +38,22 @@ impl Resource {
         }
         Uuids {
             current: resolved.unwrap_or(device.md.current),
-            dirty_bits: device.weight(conn.node),
+            dirty_bits: match conn.config.diskful {
+                true => device.weight(conn.node),
+                false => self.unsettled_bits(v),
+            },
             flags: UuidFlags(flags),
             node_mask: self.primaries_beside(c),
             bitmap: self.slots_listed(v),
             history: device.md.history.iter().copied().filter(|h| !h.is_none()).collect(),
         }
+    }
+
+    /// Bits towards copies that this one is not connected to: what a peer without a disk has to know
+    /// before it takes two copies of one generation for the same.
+    fn unsettled_bits(&self, v: usize) -> u64 {
+        let away = self.conns.iter().filter(|conn| conn.config.diskful && !conn.connected());
+        away.map(|conn| self.devices[v].weight(conn.node)).max().unwrap_or(0)
     }
 
     /// Primaries that this node is connected to, but for the peer: whose writes it does not miss.
@@ -94,6 +104,8 @@ impl Resource {
     pub(super) fn offer(&mut self, c: usize, v: usize, flags: u64) {
         let volume = VolumeNumber(v as u16);
         self.return_to_predecessor(v);
+        // Writes of a third node that are on their way may have reached this side alone.
+        self.doubt_unacked(v, self.conns[c].node);
         let state = self.peer_state(c, v);
         let mut uuids = self.uuids_for(c, v);
         uuids.flags.0 |= flags;
@@ -283,21 +295,29 @@ impl Resource {
         }
     }
 
-    /// The peer was Primary when it crashed, and may have lost what it had not flushed. Another copy
-    /// of the same generation that did not crash is the one to read, until the two have compared.
+    /// Another copy of the same generation is the one to read, until the two have compared: this one
+    /// was Primary when it crashed and may have lost what it had not flushed, or followed a lost
+    /// Primary less far.
     fn is_doubtful(&self, c: usize, v: usize) -> bool {
-        let crashed = |uuids: &Uuids| uuids.flags.has(UuidFlags::CRASHED_PRIMARY);
-        let pd = &self.conns[c].volumes[v];
-        let Some(uuids) = pd.uuids.as_ref().filter(|u| crashed(u)) else { return false };
-        !self.devices[v].has_disk()
-            && (pd.doubted
-                || self.conns.iter().enumerate().any(|(other, conn)| {
-                    let pd = &conn.volumes[v];
-                    let good = pd.state.is_some_and(|state| state.disk == DiskState::UpToDate);
-                    let same = |u: &Uuids| u.current.same(uuids.current) && !crashed(u);
-                    let whole = pd.uuids.as_ref().is_some_and(|u| same(u));
-                    other != c && conn.connected() && good && whole
-                }))
+        let mine = &self.conns[c];
+        let Some(uuids) = &mine.volumes[v].uuids else { return false };
+        let settled = !has_crashed(uuids) && uuids.dirty_bits == 0;
+        if self.devices[v].has_disk() {
+            return false;
+        }
+        (mine.volumes[v].doubted && !settled)
+            || self.conns.iter().enumerate().any(|(other, conn)| {
+                let pd = &conn.volumes[v];
+                let good = pd.state.is_some_and(|state| state.disk == DiskState::UpToDate);
+                let same = |u: &&Arc<Uuids>| u.current.same(uuids.current);
+                let better = pd.uuids.as_ref().filter(same).is_some_and(|u| {
+                    has_crashed(uuids) && !has_crashed(u)
+                        || has_crashed(uuids) == has_crashed(u)
+                            && uuids.dirty_bits + u.dirty_bits > 0
+                            && followed_further(conn, mine)
+                });
+                other != c && conn.connected() && good && better
+            })
     }
 
     /// What is believed of a copy's word that it is UpToDate depends on the others, too.
@@ -463,6 +483,10 @@ impl Resource {
         let had_disk = offer.state.disk > DiskState::Failed;
         let same = offer.uuids.current.same(now.current) && offer.uuids.bitmap == now.bitmap;
         let worse = offer.state.disk >= DiskState::Consistent && disk < DiskState::Consistent;
+        // Whose writes this side still receives decides, too.
+        let same = same
+            && offer.lost == self.lost_towards(c)
+            && offer.uuids.node_mask == self.primaries_beside(c);
         had_disk != (disk > DiskState::Failed) || (had_disk && !same) || worse
     }
 
@@ -493,7 +517,9 @@ impl Resource {
         let dagtag = self.dagtag;
         self.conns[c].sent_dagtag = dagtag;
         self.send(c, Packet::Dagtag(dagtag));
-        self.conns[c].peer_dagtag = None;
+        if self.config.volumes.iter().any(|volume| volume.diskful) {
+            self.conns[c].peer_dagtag = None;
+        }
         if self.conns[c].role == Role::Primary {
             let others = self.conns.iter_mut().flat_map(|conn| &mut conn.volumes);
             others.for_each(|pd| pd.reconcile = false);
@@ -684,6 +710,18 @@ impl Resource {
                 self.set_disk(v, disk);
             }
         }
+    }
+}
+
+fn has_crashed(uuids: &Uuids) -> bool {
+    uuids.flags.has(UuidFlags::CRASHED_PRIMARY)
+}
+
+/// Which of two copies would be the source if they were connected?
+fn followed_further(a: &Conn, b: &Conn) -> bool {
+    match (a.peer_dagtag, b.peer_dagtag) {
+        (Some((x, a)), Some((y, b))) if x == y && a != b => a > b,
+        _ => a.node < b.node,
     }
 }
 

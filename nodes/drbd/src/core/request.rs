@@ -423,8 +423,9 @@ impl Resource {
             if self.completions_wait() {
                 return;
             }
-            let failed = ok.is_empty() || self.io_fails(v);
-            if ok.is_empty() && !self.io_fails(v) && self.role == Role::Primary {
+            let kept = !ok.and(self.good_copies(v)).is_empty();
+            let failed = !kept || self.io_fails(v);
+            if !kept && !self.io_fails(v) && self.role == Role::Primary {
                 return self.put_back(key);
             }
             let result = if failed { Err(IoError) } else { Ok(None) };
@@ -441,6 +442,18 @@ impl Resource {
             }
         }
         self.retire();
+    }
+
+    /// Copies that a completed write may rely on: the target of a resync is none, its source may yet
+    /// overwrite it.
+    fn good_copies(&self, v: usize) -> NodeMask {
+        let up_to_date = |conn: &&super::parts::Conn| {
+            conn.connected() && conn.volumes[v].disk == DiskState::UpToDate
+        };
+        let peers = self.conns.iter().filter(up_to_date);
+        let peers = peers.fold(NodeMask::NONE, |mask, conn| mask.with(conn.node));
+        let own = self.devices[v].disk == DiskState::UpToDate;
+        if own { peers.with(self.me()) } else { peers }
     }
 
     /// Completions wait while suspended, and while a node that has not got them could still be
