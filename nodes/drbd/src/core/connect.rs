@@ -190,9 +190,8 @@ impl Resource {
         let pd = &self.conns[c].volumes[v];
         let both = pd.disk == DiskState::UpToDate && self.devices[v].disk == DiskState::UpToDate;
         let quiet = pd.repl == ReplState::Established && pd.offered.is_none();
-        both && quiet
-            && self.devices[v].weight(self.conns[c].node) > 0
-            && self.same_generation(c, v)
+        let bits = self.devices[v].weight(self.conns[c].node) > 0;
+        both && quiet && (bits || !self.same_generation(c, v))
     }
 
     /// A connected peer moved to a generation that this node was left out of.
@@ -336,8 +335,20 @@ impl Resource {
                 let claims = pd.state.filter(|state| state.disk == DiskState::UpToDate);
                 if let (Some(state), true) = (claims, self.conns[c].connected()) {
                     self.follow_peer_disk(c, v, state);
+                    self.exclude_unbelieved(c, v);
                 }
             }
+        }
+    }
+
+    /// What a Primary does not believe, others must not believe either: the next generation leaves the
+    /// copy out.
+    fn exclude_unbelieved(&mut self, c: usize, v: usize) {
+        let pd = &self.conns[c].volumes[v];
+        let exposed = self.devices[v].exposed;
+        let ours = pd.uuids.as_ref().is_some_and(|uuids| uuids.current.same(exposed));
+        if self.role == Role::Primary && pd.disk != DiskState::UpToDate && ours {
+            self.devices[v].new_uuid = true;
         }
     }
 

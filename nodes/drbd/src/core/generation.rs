@@ -146,7 +146,12 @@ impl Resource {
                     self.send(c, Packet::CurrentUuid { volume, uuid, weak });
                     self.note_exposed(c, v, uuid, weak);
                 }
+                let left_out = weak.has(self.conns[c].node) && self.conns[c].connected();
+                if left_out && self.conns[c].volumes[v].disk == DiskState::Consistent {
+                    self.set_peer_disk(c, v, DiskState::Outdated);
+                }
             }
+            self.devices[v].new_uuid = false;
         }
         diskful
     }
@@ -163,7 +168,8 @@ impl Resource {
     fn note_exposed(&mut self, c: usize, v: usize, uuid: Uuid, weak: NodeMask) {
         let node = self.conns[c].node;
         let pd = &mut self.conns[c].volumes[v];
-        if let (Some(uuids), DiskState::UpToDate, false) = (&pd.uuids, pd.disk, weak.has(node)) {
+        let good = matches!(pd.disk, DiskState::UpToDate | DiskState::Consistent);
+        if let (Some(uuids), true, false) = (&pd.uuids, good, weak.has(node)) {
             let mut new = Uuids::clone(uuids);
             for (n, slot) in &mut new.bitmap {
                 if weak.has(*n) && *n != node && (slot.is_none() || slot.same(new.current)) {
@@ -252,7 +258,7 @@ impl Resource {
         for conn in self.conns.iter().filter(|conn| conn.connected()) {
             let disk = conn.volumes[v].disk;
             let usable = disk > DiskState::Failed && disk != DiskState::DUnknown;
-            if usable && disk != DiskState::Outdated {
+            if usable && disk != DiskState::Outdated && !conn.volumes[v].doubted {
                 strong.insert(conn.node);
             }
         }

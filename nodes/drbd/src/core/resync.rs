@@ -677,6 +677,9 @@ impl Resource {
             .is_some_and(|uuids| uuids.current.same(self.devices[v].md.current));
         self.conns[c].volumes[v].resync = Resync::default();
         self.set_repl(c, v, ReplState::Established);
+        if !same && up_to_date {
+            return self.renegotiate(c, v);
+        }
         if !same || !up_to_date {
             return;
         }
@@ -790,6 +793,11 @@ impl Resource {
             || !self.conns[c].volumes[v].resync.ending
         {
             return;
+        }
+        if !self.same_generation(c, v) {
+            // The source made a new generation while this one was being written.
+            self.conns[c].volumes[v].resync.ending = false;
+            return self.resync_end(c, v);
         }
         let source_disk = self.conns[c].volumes[v].disk;
         let stable = self.source_is_stable(c, v);
