@@ -9,7 +9,7 @@ use sim::bench::lifetime;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::json::write;
+use crate::json::{writable, write};
 use crate::report::text::{count, table};
 use crate::runner::{peak_kib, say};
 
@@ -78,7 +78,7 @@ fn number(value: f64) -> String {
 
 /// `sim bench`
 pub fn main() -> u8 {
-    let bench = match Bench::try_parse_from(std::env::args().skip(1)) {
+    let bench = match Bench::try_parse_from(std::env::args_os().skip(1)) {
         Ok(bench) => bench,
         Err(error) => {
             let _ = error.print();
@@ -95,6 +95,9 @@ pub fn main() -> u8 {
 }
 
 fn measure(bench: &Bench) -> Result<u8, String> {
+    if let Some(path) = &bench.json {
+        writable(path)?;
+    }
     let mut all = Vec::new();
     // First, while this process has done nothing else: its peak is then the peak of one run.
     lifetimes(&mut all)?;

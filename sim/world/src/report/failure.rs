@@ -57,7 +57,9 @@ pub fn block(
     }
     let _ = writeln!(out, "\n  replay   {}      (at {commit})", replay(job, done));
     if let Some(kept) = kept {
-        let _ = writeln!(out, "  see      {}/: {}", kept.folder, kept.files.join(" · "));
+        if !kept.files.is_empty() {
+            let _ = writeln!(out, "  see      {}/: {}", kept.folder, kept.files.join(" · "));
+        }
         if let Some(note) = &kept.note {
             let _ = writeln!(out, "  note     {note}");
         }
