@@ -136,6 +136,7 @@ fn bad_flags_say_where_and_what_to_do() {
             &["no/such/*"],
             &["--file", "absent.toml"],
             &["--seed", "1", "--json", "absent/out.json"],
+            &["bench", "--json", "absent/out.json"],
         ],
     );
     golden("bad-flags.txt", &said);
