@@ -276,6 +276,7 @@ fn exit_codes_say_what_went_wrong() {
     let replay = "replay   cargo xtask sim --seed 3 --drill";
     ends(&["--seed", "3", "--drill", "panic"], 12, &["PANIC", "a drill", "backtrace", replay]);
     ends(&["--seed", "3", "--drill", "die"], 12, &["PANIC", "SIGABRT", "(at 4f2c1d9)"]);
+    ends(&["--seed", "3", "--drill", "greed"], 12, &["SIGABRT", "memory allocation of"]);
     let hang = ["--seed", "3", "--drill", "hang", "--wall-limit", "1s"];
     ends(&hang, 11, &["LIMIT", "was killed"]);
     let drift = ["--seed", "3", "--drill", "drift", "--twice"];

@@ -31,6 +31,8 @@ pub enum Drill {
     Hang,
     /// Its process dies.
     Die,
+    /// It allocates without end.
+    Greed,
     /// The trace depends on the process.
     Drift,
 }

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::Scenario;
 use sim::outcome::{LogLine, Outcome, RunOptions};
 
@@ -27,11 +28,16 @@ pub const LOG_FILE: &str = "events.log";
 /// Room for deep recursion in a run; only touched pages cost memory.
 const STACK: usize = 64 << 20;
 
+/// Address space of a worker: many times what a run takes, a few of them are less than a machine
+/// has.
+const MEMORY: u64 = 6 << 30;
+
 /// First panic since it was last taken: message with place, and backtrace.
 type Panics = Arc<Mutex<Option<(String, Backtrace)>>>;
 
 /// The hidden verb `worker`: until stdin ends.
 pub fn main() -> u8 {
+    bound_memory();
     let panics = Panics::default();
     catch_panics(panics.clone());
     for line in std::io::stdin().lock().lines() {
@@ -52,6 +58,14 @@ pub fn main() -> u8 {
         }
     }
     0
+}
+
+/// A run that allocates without end dies by itself and is reported, before the machine suffers.
+fn bound_memory() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::As);
+    let current = Some(maximum.map_or(MEMORY, |most| most.min(MEMORY)));
+    // Without the bound the run is made all the same.
+    let _ = setrlimit(Resource::As, Rlimit { current, maximum });
 }
 
 /// Panics are kept for the report instead of being printed in the middle of others' output.
@@ -203,6 +217,12 @@ fn misbehave(drill: Option<Drill>) {
             std::thread::sleep(std::time::Duration::from_secs(1));
         },
         Some(Drill::Die) => std::process::abort(),
+        Some(Drill::Greed) => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(vec![0u8; 1 << 30]);
+            }
+        }
         Some(Drill::Drift) | None => {}
     }
 }
