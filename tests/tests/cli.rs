@@ -70,6 +70,7 @@ fn code(output: &Output) -> i32 {
 
 /// Runs and reads `--json`.
 fn results(folder: &Path, args: &[&str]) -> (Output, Value) {
+    let _ = std::fs::remove_file(folder.join("out.json"));
     let output = sim(folder, &[args, &["--json", "out.json"]].concat());
     let json = std::fs::read_to_string(folder.join("out.json")).expect("results");
     (output, serde_json::from_str(&json).expect("JSON"))
