@@ -101,6 +101,9 @@ pub fn main() -> u8 {
 }
 
 fn measure(bench: &Bench) -> Result<u8, String> {
+    if let Some(load) = busy() {
+        eprintln!("note: this machine is busy, load {load}: wait until it is not, or expect less");
+    }
     let mut all = Vec::new();
     // First, while this process has done nothing else: its peak is then the peak of one run.
     lifetimes(&mut all)?;
@@ -116,6 +119,13 @@ fn measure(bench: &Bench) -> Result<u8, String> {
     }
     say(&format!("{passed} passed, {failed} failed\n"));
     Ok(u8::from(failed > 0))
+}
+
+/// The load of the last minute, if others compute: two jobs then do not get two cores.
+fn busy() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    let load: f64 = text.split_whitespace().next()?.parse().ok()?;
+    (load > 1.0).then_some(load)
 }
 
 fn document(it: &Measured) -> Value {
