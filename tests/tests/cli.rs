@@ -70,6 +70,7 @@ fn code(output: &Output) -> i32 {
 
 /// Runs and reads `--json`.
 fn results(folder: &Path, args: &[&str]) -> (Output, Value) {
+    let _ = std::fs::remove_file(folder.join("out.json"));
     let output = sim(folder, &[args, &["--json", "out.json"]].concat());
     let json = std::fs::read_to_string(folder.join("out.json")).expect("results");
     (output, serde_json::from_str(&json).expect("JSON"))
@@ -82,7 +83,15 @@ fn golden(name: &str, actual: &str) {
         std::fs::write(&path, actual).expect("the golden text is writable");
     }
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(actual, expected, "{} differs", path.display());
+    let ends = std::iter::repeat("(the end)");
+    let lines = actual.lines().chain(ends.clone()).zip(expected.lines().chain(ends));
+    let length = actual.lines().count().max(expected.lines().count());
+    let place = lines.take(length).enumerate().find(|(_, (said, wanted))| said != wanted);
+    if let Some((line, (said, wanted))) = place {
+        let place = format!("{}:{}", path.display(), line + 1);
+        panic!("{place}: the text differs\n  said:   {said}\n  golden: {wanted}");
+    }
+    assert_eq!(actual, expected, "{} differs in how its lines end", path.display());
 }
 
 /// What was typed, what was said, how it ended.
@@ -119,16 +128,62 @@ fn bad_flags_say_where_and_what_to_do() {
             &["--seeds", "9..3"],
             &["--seed", "1", "--seeds", "0..2"],
             &["--for", "10"],
+            &["--seeds", "5..5"],
             &["--jobs", "0"],
+            &["--jobs", "many"],
             &["--log", "full"],
             &["--quirk", "no-such-quirk"],
             &["flaping-link"],
             &["no/such/*"],
             &["--file", "absent.toml"],
             &["--seed", "1", "--json", "absent/out.json"],
+            &["bench", "--json", "absent/out.json"],
         ],
     );
     golden("bad-flags.txt", &said);
+}
+
+/// Bytes that are no text are a bad flag as any other.
+#[test]
+fn arguments_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt;
+    let bytes = std::ffi::OsStr::from_bytes(b"a\xff");
+    for first in [None, Some("--file"), Some("--seed"), Some("bench")] {
+        let mut command = command(&scratch("bytes"), &[]);
+        let output = command.args(first).arg(bytes).output().expect("the simulator starts");
+        assert_eq!(code(&output), 2, "{}", text(&output.stderr));
+        assert!(text(&output.stderr).starts_with("error: "), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn what_cannot_be_read_as_a_scenario_is_refused() {
+    let folder = scratch("files");
+    std::fs::create_dir(folder.join("folder.toml")).expect("a folder");
+    std::fs::write(folder.join("bytes.toml"), b"schema = 1\n\xff\xfe").expect("a file");
+    std::fs::write(folder.join("huge.toml"), vec![b' '; 2 << 20]).expect("a file");
+    std::fs::write(folder.join("empty.toml"), b"").expect("a file");
+    let files = ["folder.toml", "bytes.toml", "huge.toml", "empty.toml", "/dev/zero"];
+    let lines = files.map(|file| ["--file", file]);
+    let lines: Vec<&[&str]> = lines.iter().map(|line| line.as_slice()).collect();
+    golden("bad-files.txt", &transcript(&folder, &lines));
+}
+
+#[test]
+fn bad_arguments_of_xtask_are_told_before_anything_is_built() {
+    let json = ["--json", "/no/such/folder/out.json"];
+    for args in [
+        &[&["test", "--only", "tidy"], &json[..]].concat()[..],
+        &[&["tidy"], &json[..]].concat(),
+        &["test", "--only", "nothing"],
+        &["test", "--bogus"],
+        &["bogus"],
+    ] {
+        let output = xtask(args);
+        let said = text(&output.stderr);
+        assert_eq!((code(&output), text(&output.stdout)), (2, String::new()), "{args:?}: {said}");
+        assert!(said.starts_with("error: "), "{said}");
+    }
 }
 
 #[test]
@@ -222,6 +277,7 @@ fn exit_codes_say_what_went_wrong() {
     let replay = "replay   cargo xtask sim --seed 3 --drill";
     ends(&["--seed", "3", "--drill", "panic"], 12, &["PANIC", "a drill", "backtrace", replay]);
     ends(&["--seed", "3", "--drill", "die"], 12, &["PANIC", "SIGABRT", "(at 4f2c1d9)"]);
+    ends(&["--seed", "3", "--drill", "greed"], 12, &["SIGABRT", "memory allocation of"]);
     let hang = ["--seed", "3", "--drill", "hang", "--wall-limit", "1s"];
     ends(&hang, 11, &["LIMIT", "was killed"]);
     let drift = ["--seed", "3", "--drill", "drift", "--twice"];
@@ -240,6 +296,33 @@ fn a_failing_run_is_kept_and_its_plan_runs_again() {
     let drawn = results(&folder, &["--seed", "0x5eed91c4"]).1;
     let read = results(&folder, &["--file", file, "--seed", "0x5eed91c4"]).1;
     assert_eq!(drawn["runs"][0]["trace_hash"], read["runs"][0]["trace_hash"]);
+}
+
+/// A full disk, say: the verdict comes all the same, and says what is missing.
+#[test]
+fn a_run_that_cannot_be_kept_is_reported() {
+    let folder = scratch("not-kept");
+    std::fs::write(folder.join("target"), "a file where the folder would be").expect("a file");
+    let failing = sim(&folder, &["--seed", "3", "--drill", "panic"]);
+    let said = text(&failing.stdout);
+    assert_eq!(code(&failing), 12, "{said}");
+    assert!(said.contains("note     not kept: target/sim/runs/3/scenario.toml"), "{said}");
+    assert!(!said.contains("not deterministic") && !said.contains("see  "), "{said}");
+    let drift = sim(&folder, &["--seed", "3", "--drill", "drift", "--twice"]);
+    let said = text(&drift.stdout);
+    assert!(said.contains("note     not kept: target/sim/runs/3"), "{said}");
+    let logged = sim(&folder, &["--seed", "3", "--log", "full"]);
+    assert_eq!((code(&logged), text(&logged.stdout).lines().count() > 3), (1, true));
+    assert!(text(&logged.stderr).contains("no log: target/sim/runs/last"));
+}
+
+/// The bound is for one run; a panic, whose backtrace takes more, is no part of it.
+#[test]
+fn a_run_stays_within_its_memory() {
+    let folder = scratch("memory");
+    let (_, json) = results(&folder, &["--seeds", "0..12", "--jobs", "1"]);
+    let peak = json["peak_mib"].as_f64().expect("a peak");
+    assert!(peak > 1.0 && peak < 150.0, "{peak} MiB");
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub fn cargo() -> Command {
 
 /// The target folder of the simulated build.
 pub fn sim_target() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    target.unwrap_or_else(|| root().join("target")).join("sim")
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or("target".into());
+    root().join(target).join("sim")
 }
 
 /// Cargo for the simulated build: the verb, release profile, flag and folder.
@@ -33,7 +33,9 @@ pub fn cargo_sim(verb: &str) -> Command {
         .env("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}madsim")
         .env("CARGO_ENCODED_RUSTDOCFLAGS", "--cfg\u{1f}madsim")
         .env_remove("RUSTFLAGS")
-        .env_remove("RUSTDOCFLAGS");
+        .env_remove("RUSTDOCFLAGS")
+        // It would put the binary somewhere else.
+        .env_remove("CARGO_BUILD_TARGET");
     cargo
 }
 

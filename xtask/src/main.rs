@@ -67,10 +67,22 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(if error.is::<BadArgument>() { 2 } else { 1 })
         }
     }
 }
+
+/// The caller's mistake, not the project's: exit code 2.
+#[derive(Debug)]
+struct BadArgument(String);
+
+impl std::fmt::Display for BadArgument {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadArgument {}
 
 /// The root of the workspace.
 fn root() -> PathBuf {
@@ -80,10 +92,20 @@ fn root() -> PathBuf {
     here.parent().map_or(here.clone(), |root| root.to_owned())
 }
 
+/// Is `--json FILE` one that can be written? Asked before half an hour of tests, not after.
+fn writable_json(path: Option<&PathBuf>) -> anyhow::Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(|_| ()).map_err(|error| {
+        let remedy = "name a file in a folder that can be written";
+        BadArgument(format!("--json {}: {error}\n  remedy: {remedy}", path.display())).into()
+    })
+}
+
 /// Writes `--json FILE`.
 fn write_json(path: Option<&PathBuf>, document: &serde_json::Value) -> anyhow::Result<()> {
     use anyhow::Context;
     let Some(path) = path else { return Ok(()) };
     std::fs::write(path, format!("{document:#}\n"))
-        .with_context(|| format!("--json {}: name a file in a writable folder", path.display()))
+        .with_context(|| format!("--json {}", path.display()))
 }

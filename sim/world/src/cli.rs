@@ -49,7 +49,7 @@ pub struct Cli {
     #[arg(long = "for", value_name = "TIME", value_parser = time, conflicts_with = "seeds")]
     pub time: Option<Duration>,
     /// Runs at the same time [default: one per core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, value_name = "N", value_parser = jobs)]
     pub jobs: Option<u16>,
     /// Each run twice, in two processes; their traces must be the same
     #[arg(long)]
@@ -177,10 +177,16 @@ fn read_file(path: &std::path::Path) -> Result<String, String> {
         "name a readable scenario file; `cargo xtask sim --list` shows those that are built in";
     let wrong = |what: String| format!("{}: {what}\n  remedy: {remedy}", path.display());
     let size = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?;
-    if !size.is_file() || size.len() > scenarios::FILE_MAX as u64 {
-        return Err(wrong(format!("not a file of at most {} bytes", scenarios::FILE_MAX)));
+    if !size.is_file() {
+        return Err(wrong("not a file".to_owned()));
     }
-    std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))
+    if size.len() > scenarios::FILE_MAX as u64 {
+        return Err(wrong(format!("larger than {} bytes", scenarios::FILE_MAX)));
+    }
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| {
+        wrong(format!("not text: byte {} is no UTF-8", error.utf8_error().valid_up_to()))
+    })
 }
 
 /// A promise that no checker knows would never be checked.
@@ -229,6 +235,11 @@ fn seeds(text: &str) -> Result<(u64, u64), String> {
     let (from, to) = text.split_once("..").ok_or_else(wrong)?;
     let range = (seed(from)?, seed(to)?);
     if range.0 < range.1 { Ok(range) } else { Err(wrong()) }
+}
+
+fn jobs(text: &str) -> Result<u16, String> {
+    let jobs = text.parse().ok().filter(|jobs| (1..=256).contains(jobs));
+    jobs.ok_or_else(|| "from 1 to 256 runs can be under way at the same time".to_owned())
 }
 
 fn time(text: &str) -> Result<Duration, String> {

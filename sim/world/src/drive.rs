@@ -18,11 +18,14 @@ struct Limits {
     turns: u32,
     second: u64,
     events: u64,
+    /// Events allowed in one simulated second.
+    most: u64,
 }
 
 impl Limits {
     fn new(wall: Duration) -> Limits {
-        Limits { started: Instant::now(), wall, turns: 0, second: 0, events: 0 }
+        let started = Instant::now();
+        Limits { started, wall, turns: 0, second: 0, events: 0, most: EVENTS_PER_SECOND }
     }
 
     /// Cuts the run if it went too far; `false`: it is over.
@@ -32,9 +35,10 @@ impl Limits {
             (self.second, self.events) = (second, world.events());
         }
         self.turns = self.turns.wrapping_add(1);
-        if world.events() - self.events > EVENTS_PER_SECOND {
+        let most = self.most;
+        if world.events() - self.events > most {
             world.cut_short(format!(
-                "more than {EVENTS_PER_SECOND} events in one simulated second: the run goes round in circles"
+                "more than {most} events in one simulated second: the run goes round in circles"
             ));
         } else if self.turns.is_multiple_of(TURNS) && self.started.elapsed() > self.wall {
             world.cut_short(format!("cut after {} s of wall time", self.wall.as_secs()));
@@ -51,7 +55,10 @@ fn next(world: &World) -> Option<u64> {
 
 /// Steps the world to its horizon, its first failure, or a limit.
 pub fn drive(world: &mut World, wall: Duration) {
-    let mut limits = Limits::new(wall);
+    drive_within(world, Limits::new(wall));
+}
+
+fn drive_within(world: &mut World, mut limits: Limits) {
     while let Some(due) = next(world) {
         world.run_due(due);
         if !limits.allow(world) {
@@ -80,4 +87,29 @@ pub fn drive_in_runtime(world: &mut World, seed: u64, wall: Duration) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::{Class, RunOptions};
+
+    /// The bound of a run that never ends without time going on. Its place is simulated time, so it
+    /// is the same on every machine.
+    #[test]
+    fn a_run_that_goes_round_in_circles_is_cut_at_the_same_event_each_time() {
+        let wall_limit = Duration::from_secs(60);
+        let quirks = drbd::quirks::Quirks::default();
+        let options = RunOptions { seed: 1, quirks, keep_log: false, wall_limit };
+        let cut = || {
+            let mut world = crate::world::build(&crate::bench::lifetime::scenario(), &options);
+            drive_within(&mut world, Limits { most: 400, ..Limits::new(wall_limit) });
+            let outcome = world.finish();
+            let failure = outcome.failure.expect("it is cut");
+            assert_eq!((failure.class, failure.promise), (Class::Limit, "limit"));
+            assert!(failure.what.contains("round in circles"), "{}", failure.what);
+            (outcome.trace_hash, outcome.events, failure.at)
+        };
+        assert_eq!(cut(), cut());
+    }
 }

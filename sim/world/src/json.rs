@@ -72,13 +72,21 @@ fn failure((job, done, failed): &Failure) -> Value {
     })
 }
 
+/// Is the file one that can be written? Asked before an hour of runs, not after.
+pub fn writable(path: &Path) -> Result<(), String> {
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    opened.map(|_| ()).map_err(|error| unwritable(path, &error))
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> String {
+    format!(
+        "--json {}: {error}\n  remedy: name a file in a folder that can be written",
+        path.display()
+    )
+}
+
 /// Writes a document; the error names the file.
 pub fn write(path: &Path, document: &Value) -> Result<(), String> {
     let text = format!("{document:#}\n");
-    std::fs::write(path, text).map_err(|error| {
-        format!(
-            "--json {}: {error}\n  remedy: name a file in a folder that can be written",
-            path.display()
-        )
-    })
+    std::fs::write(path, text).map_err(|error| unwritable(path, &error))
 }

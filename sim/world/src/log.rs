@@ -3,10 +3,14 @@
 
 use crate::outcome::LogLine;
 use drbd::core::event::{Notice, Refusal};
+use drbd::ids::NodeId;
+use drbd::packet::Packet;
 use std::collections::VecDeque;
 
 /// Entries kept for the story of a failure.
 const RING: usize = 4_000;
+/// Characters of a packet that are kept.
+const PACKET: usize = 200;
 
 /// One event, compact.
 #[derive(Clone, Debug)]
@@ -49,7 +53,7 @@ pub enum What {
         /// Resource.
         resource: u16,
         /// Peer.
-        peer: drbd::ids::NodeId,
+        peer: NodeId,
         /// Up?
         up: bool,
     },
@@ -60,11 +64,11 @@ pub enum What {
         /// Resource.
         resource: u16,
         /// Peer.
-        peer: drbd::ids::NodeId,
+        peer: NodeId,
         /// Out, or in?
         sent: bool,
         /// The packet.
-        packet: Box<drbd::packet::Packet>,
+        packet: Box<Packet>,
     },
     /// Something about a host.
     Host(u16, &'static str),
@@ -134,13 +138,20 @@ pub trait Names {
     /// VM by index.
     fn vm(&self, index: u16) -> &str;
     /// Host name of a resource's node id.
-    fn node(&self, resource: u16, node: drbd::ids::NodeId) -> &str;
+    fn node(&self, resource: u16, node: NodeId) -> &str;
 }
 
 /// The log of one run.
 pub struct Log {
     ring: VecDeque<Entry>,
-    all: Option<Vec<Entry>>,
+    all: Option<Vec<Kept>>,
+}
+
+/// An entry of a log that keeps everything. A packet is kept as its text: the data in it would
+/// otherwise stay in memory to the end of the run.
+enum Kept {
+    Entry(Entry),
+    Packet { at: u64, host: u16, resource: u16, peer: NodeId, sent: bool, text: Box<str> },
 }
 
 impl Log {
@@ -158,7 +169,7 @@ impl Log {
     pub fn add(&mut self, at: u64, what: What) {
         let entry = Entry { at, what };
         if let Some(all) = &mut self.all {
-            all.push(entry.clone());
+            all.push(Kept::of(&entry));
         }
         if !matches!(entry.what, What::Io { .. } | What::Packet { .. }) {
             if self.ring.len() == RING {
@@ -177,8 +188,55 @@ impl Log {
 
     /// Everything, if it was kept.
     pub fn lines(&self, names: &dyn Names) -> Vec<LogLine> {
-        self.all.iter().flatten().map(|e| e.line(names)).collect()
+        self.all.iter().flatten().map(|kept| kept.line(names)).collect()
     }
+}
+
+impl Kept {
+    fn of(entry: &Entry) -> Kept {
+        match &entry.what {
+            What::Packet { host, resource, peer, sent, packet } => Kept::Packet {
+                at: entry.at,
+                host: *host,
+                resource: *resource,
+                peer: *peer,
+                sent: *sent,
+                text: packet_said(packet).into(),
+            },
+            _ => Kept::Entry(entry.clone()),
+        }
+    }
+
+    fn line(&self, names: &dyn Names) -> LogLine {
+        match self {
+            Kept::Entry(entry) => entry.line(names),
+            Kept::Packet { at, host, resource, peer, sent, text } => {
+                packet_line(*at, names, (*host, *resource, *peer), *sent, text)
+            }
+        }
+    }
+}
+
+/// The beginning of a packet.
+fn packet_said(packet: &Packet) -> String {
+    let mut text = format!("{packet:?}");
+    if let Some((end, _)) = text.char_indices().nth(PACKET) {
+        text.truncate(end);
+    }
+    text
+}
+
+fn packet_line(
+    at: u64,
+    names: &dyn Names,
+    (host, resource, peer): (u16, u16, NodeId),
+    sent: bool,
+    said: &str,
+) -> LogLine {
+    let way = if sent { "→" } else { "←" };
+    let peer = names.node(resource, peer);
+    let text = format!("{} {way} {peer} {said}", names.resource(resource));
+    LogLine { at, who: names.host(host).to_owned(), part: "net", text }
 }
 
 impl Entry {
@@ -201,13 +259,8 @@ impl Entry {
                 (names.host(*host).to_owned(), "net", format!("{resource} link to {peer} {state}"))
             }
             What::Packet { host, resource, peer, sent, packet } => {
-                let way = if *sent { "→" } else { "←" };
-                let (resource, peer) = (names.resource(*resource), names.node(*resource, *peer));
-                let mut text = format!("{resource} {way} {peer} {packet:?}");
-                if let Some((end, _)) = text.char_indices().nth(240) {
-                    text.truncate(end);
-                }
-                (names.host(*host).to_owned(), "net", text)
+                let end = (*host, *resource, *peer);
+                return packet_line(self.at, names, end, *sent, &packet_said(packet));
             }
             What::Host(host, text) => (names.host(*host).to_owned(), "host", (*text).to_owned()),
             What::Vm(vm, note) => (names.vm(*vm).to_owned(), "io", vm_said(note, names)),

@@ -17,8 +17,9 @@ mod speed;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let verb = std::env::args().nth(1);
-    let code = match verb.as_deref() {
+    // As the operating system has it: clap says what is wrong with bytes that are no text.
+    let verb = std::env::args_os().nth(1);
+    let code = match verb.as_deref().and_then(std::ffi::OsStr::to_str) {
         Some("worker") => runner::worker::main(),
         Some("bench") => speed::main(),
         _ => runner::main(),

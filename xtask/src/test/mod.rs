@@ -6,13 +6,13 @@ mod parts;
 mod simulated;
 mod skips;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::write_json;
+use crate::{BadArgument, writable_json, write_json};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -22,7 +22,7 @@ Examples:
   cargo xtask test --json test.json       results for programs
 
 A part that cannot run on this machine is skipped with its reason. Skips that are allowed are
-listed in tests/skips.txt; any other fails.";
+listed in tests/skips.txt; any other fails. Where CI is set, those marked `elsewhere` fail too.";
 
 #[derive(Args)]
 pub struct TestArgs {
@@ -96,8 +96,11 @@ pub fn run(args: &TestArgs) -> Result<u8> {
         args.only.iter().find(|name| !parts.iter().any(|part| part.name == **name))
     {
         let known: Vec<_> = parts.iter().map(|part| part.name).collect();
-        bail!("no part is called {unknown}; there are {}", known.join(", "));
+        let known = known.join(", ");
+        let message = format!("no part is called {unknown}\n  remedy: use some of {known}");
+        return Err(BadArgument(message).into());
     }
+    writable_json(args.json.as_ref())?;
     let allowed = skips::allowed()?;
     let mut total = Counts::default();
     let mut rows = Vec::new();

@@ -23,6 +23,8 @@ const LIVENESS: i64 = 11;
 /// Runs the simulator; what it wrote, and what it said.
 fn sim(args: &[&str]) -> Result<(Value, String)> {
     let file: PathBuf = sim_target().join("result.json");
+    // What an earlier run wrote says nothing about this one.
+    let _ = std::fs::remove_file(&file);
     let mut command = simulator_command(simulator()?);
     command.args(args).arg("--json").arg(&file);
     let (_, text) = output(&mut command)?;
@@ -43,7 +45,12 @@ fn runs(args: &[&str]) -> Result<Counts> {
         return Ok(Counts::fail("nothing ran"));
     }
     let failures = json["failures"].as_array().into_iter().flatten();
-    let note = |failure: &Value| format!("{} {}", failure["promise"], failure["replay"]);
+    let said = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let note = |failure: &Value| match said(&failure["replay"]) {
+        // The whole invocation, not a run of it.
+        replay if replay.is_empty() => said(&failure["what"]),
+        replay => format!("{}: {replay}", said(&failure["promise"])),
+    };
     let skips = (0..number("skipped")).map(|_| "a scenario needs another world".to_owned());
     Ok(Counts { passed, failed, skipped: skips.collect(), notes: failures.map(note).collect() })
 }
@@ -64,7 +71,8 @@ pub fn determinism() -> Result<Counts> {
         println!("{text}");
     }
     let failed = differ.len() as u64;
-    let notes = differ.iter().map(|it| format!("not the same twice: {}", it["replay"])).collect();
+    let replay = |it: &&Value| it["replay"].as_str().unwrap_or_default().to_owned();
+    let notes = differ.iter().map(|it| format!("not the same twice: {}", replay(it))).collect();
     let mut counts = Counts { passed: runs - failed, failed, skipped: Vec::new(), notes };
     let (one, _) = sim(&["--seeds", COMPARED, "--jobs", "1"])?;
     let (two, _) = sim(&["--seeds", COMPARED, "--jobs", "2"])?;

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::{root, write_json};
+use crate::{root, writable_json, write_json};
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -97,6 +97,7 @@ pub fn findings() -> Result<BTreeMap<&'static str, Vec<Finding>>> {
 
 /// `cargo xtask tidy`
 pub fn run(args: &TidyArgs) -> Result<u8> {
+    writable_json(args.json.as_ref())?;
     let findings = findings()?;
     print(&findings);
     let failed = findings.values().filter(|found| !found.is_empty()).count();

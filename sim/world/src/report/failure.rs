@@ -46,7 +46,6 @@ pub fn block(
     }
     story(&mut out, done, failed, lines);
     if let Some(backtrace) = &failed.backtrace {
-        let _ = writeln!(out, "\n  backtrace, the frames of this repository:");
         out.push_str(&frames(backtrace));
     }
     if !failed.hosts.is_empty() {
@@ -57,7 +56,9 @@ pub fn block(
     }
     let _ = writeln!(out, "\n  replay   {}      (at {commit})", replay(job, done));
     if let Some(kept) = kept {
-        let _ = writeln!(out, "  see      {}/: {}", kept.folder, kept.files.join(" · "));
+        if !kept.files.is_empty() {
+            let _ = writeln!(out, "  see      {}/: {}", kept.folder, kept.files.join(" · "));
+        }
         if let Some(note) = &kept.note {
             let _ = writeln!(out, "  note     {note}");
         }
@@ -95,7 +96,8 @@ fn story(out: &mut String, done: &Done, failed: &Failed, lines: usize) {
     let _ = writeln!(out, "  ({shown} of {events} events)");
 }
 
-/// Frames of our own code with their places; the rest of a backtrace is the runtime's.
+/// Frames of our own code with their places; the rest of a backtrace is the runtime's. If none is
+/// ours, its beginning.
 fn frames(backtrace: &str) -> String {
     let foreign = ["/rustc/", "/.cargo/", "/nptl/", "/sysdeps/", "runner/worker.rs"];
     let lines: Vec<&str> = backtrace.lines().collect();
@@ -105,11 +107,13 @@ fn frames(backtrace: &str) -> String {
         .filter(|(_, place)| ours(place))
         .map(|(what, place)| format!("    {what}  {place}\n"))
         .collect();
+    let mut head = "\n  backtrace, the frames of this repository:\n";
     if shown.is_empty() {
+        head = "\n  backtrace:\n";
         shown = lines.iter().map(|line| format!("    {line}\n")).collect();
     }
     shown.truncate(FRAMES);
-    shown.concat()
+    head.to_owned() + &shown.concat()
 }
 
 /// The command that makes this run again, complete.
@@ -186,6 +190,16 @@ FAIL  flapping-link  seed 42  t=143.882s  SAFETY one-primary
         assert_eq!(block(&failure, Some(&kept), "4f2c1d9", 16), expected);
         let short = block(&failure, None, "4f2c1d9", 0);
         assert!(short.contains("◀ the decision\n  …\n  (1 of 21 904 events)"), "{short}");
+    }
+
+    #[test]
+    fn frames_of_this_repository_are_chosen_if_there_are_any() {
+        let foreign = "   0: std::alloc\n             at /rustc/abc/alloc.rs:1:2\n";
+        let ours = "   1: drbd::step\n             at nodes/drbd/src/core/mod.rs:3:4\n";
+        let expected = "\n  backtrace, the frames of this repository:\n    \
+            1: drbd::step  at nodes/drbd/src/core/mod.rs:3:4\n";
+        assert_eq!(frames(&format!("{foreign}{ours}")), expected);
+        assert!(frames(foreign).starts_with("\n  backtrace:\n       0: std::alloc\n"));
     }
 
     #[test]

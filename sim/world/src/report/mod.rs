@@ -109,7 +109,7 @@ fn sums(out: &mut String, tally: &mut Tally, frame: &Frame) {
     listed(out, "faults", counts(&tally.faults, ""));
     listed(out, "promises", counts(&tally.promises, ""));
     if tally.excused_plans > 0 {
-        let of = format!("of {} that end healed", text::plural(tally.healed, "plan"));
+        let of = format!("of {} plans that end healed", text::count(tally.healed.into()));
         listed(out, "excused", vec![format!("{} {of}", counts(&tally.excused, "").join(" · "))]);
     }
     let wall = frame.wall.as_nanos().max(1);
@@ -118,7 +118,7 @@ fn sums(out: &mut String, tally: &mut Tally, frame: &Frame) {
         format!("{} simulated in {}", text::time(tally.sim_ns), text::time(wall)),
         format!("{} simulated seconds per CPU second", text::count(per_cpu)),
         format!("{} events", text::count(tally.events)),
-        format!("at most {} MiB per process", tally.peak_kib.div_ceil(1_024)),
+        format!("at most {} MiB in a run", tally.peak_kib.div_ceil(1_024)),
     ];
     listed(out, "speed", speed);
     if let (Some(quirk), 0) = (frame.quirk, tally.failed) {

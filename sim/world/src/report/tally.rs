@@ -33,7 +33,7 @@ pub struct Tally {
     pub cpu_ns: u128,
     /// Events.
     pub events: u128,
-    /// Largest memory of a worker, KiB.
+    /// Largest memory of a worker in a run, KiB.
     pub peak_kib: u64,
     /// Name, seed, hash of every run.
     pub runs: Vec<(String, u64, u64)>,

@@ -31,6 +31,8 @@ pub enum Drill {
     Hang,
     /// Its process dies.
     Die,
+    /// It allocates without end.
+    Greed,
     /// The trace depends on the process.
     Drift,
 }
@@ -185,7 +187,7 @@ pub struct Done {
     pub sim_ns: u64,
     /// CPU nanoseconds of the run's thread.
     pub cpu_ns: u64,
-    /// Largest memory of the worker so far, KiB.
+    /// Largest memory of the worker during the run, KiB.
     pub peak_kib: u64,
     /// Why it failed, if it did.
     pub failed: Option<Failed>,

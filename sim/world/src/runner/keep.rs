@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::job::{Done, Job, Severity, Source};
+use super::job::{Done, Failed, Job, Severity, Source};
 use super::pool::{Pool, Ticket};
 use super::worker::{LOG_FILE, PLAN_FILE};
 use crate::report::SHOWN;
@@ -21,32 +21,34 @@ const BEAT: Duration = Duration::from_millis(500);
 /// Keeps the failing runs that are shown in full, by index.
 pub fn keep(
     pool: &mut Pool,
-    tally: &Tally,
+    tally: &mut Tally,
     commit: &str,
     progress: &mut Progress,
 ) -> BTreeMap<u64, Kept> {
     let mut kept = BTreeMap::new();
-    let runs = tally.failures.iter().filter(|(_, done, _)| !is_whole(done)).take(SHOWN);
+    let runs = tally.failures.iter_mut().filter(|(_, done, _)| !is_whole(done)).take(SHOWN);
     for failing in runs {
-        let (job, done, failed) = failing;
+        let (job, done, failed) = &mut *failing;
         if failed.promise == "plan" {
             // There is no plan to keep.
             continue;
         }
         let folder = runs_folder().join(folder_name(job, done));
         let note = match failed.severity {
-            Severity::NotDeterministic => differing(pool, job, &folder),
-            _ => again(pool, job, done, &folder).or_else(|| without_quirk(pool, job)),
+            Severity::NotDeterministic => {
+                Some(differing(job, &folder).unwrap_or_else(|error| error))
+            }
+            _ => again(pool, job, done, failed, &folder).or_else(|| without_quirk(pool, job)),
         };
         let mut it = Kept { folder: folder.display().to_string(), files: Vec::new(), note };
         let report = failure::block(failing, None, commit, usize::MAX);
-        let backtrace = failed.backtrace.as_deref().unwrap_or_default();
+        let backtrace = failing.2.backtrace.as_deref().unwrap_or_default();
         if let Err(error) = std::fs::write(folder.join(REPORT_FILE), report + backtrace) {
             progress.say(&format!("{}: {error}", folder.display()));
         }
         let files = [PLAN_FILE, LOG_FILE, REPORT_FILE];
         it.files.extend(files.into_iter().filter(|file| folder.join(file).is_file()));
-        kept.insert(job.index, it);
+        kept.insert(failing.0.index, it);
     }
     kept
 }
@@ -94,14 +96,27 @@ fn run(pool: &mut Pool, job: Job) -> Result<Done, String> {
     }
 }
 
-/// Makes the run again with its log; says so if it was not the same.
-fn again(pool: &mut Pool, job: &Job, done: &Done, folder: &Path) -> Option<String> {
+/// Makes the run again with its log, and with the backtrace of a panic; says so if it was not the
+/// same.
+fn again(
+    pool: &mut Pool,
+    job: &Job,
+    done: &Done,
+    failed: &mut Failed,
+    folder: &Path,
+) -> Option<String> {
     let job = Job { keep: Some(folder.to_owned()), ..job.clone() };
     match run(pool, job) {
         Err(error) => Some(error),
         Ok(second) => {
-            let cut = second.failed.is_some_and(|failed| failed.severity == Severity::Limit);
+            // No plan or no log could be written: of a full disk, say.
+            if let Some(lost) = second.failed.as_ref().filter(|it| it.promise == "plan") {
+                return Some(format!("not kept: {}", lost.what));
+            }
+            let cut = second.failed.as_ref().is_some_and(|it| it.severity == Severity::Limit);
             let same = second.trace_hash == done.trace_hash || cut;
+            let backtrace = second.failed.and_then(|it| it.backtrace);
+            failed.backtrace = failed.backtrace.take().or(backtrace);
             (!same).then(|| {
                 "made again for the log, this run had another trace: not deterministic".to_owned()
             })
@@ -119,23 +134,26 @@ fn without_quirk(pool: &mut Pool, job: &Job) -> Option<String> {
 }
 
 /// Makes the run twice with its log; says which event differs first.
-fn differing(pool: &mut Pool, job: &Job, folder: &Path) -> Option<String> {
+fn differing(job: &Job, folder: &Path) -> Result<String, String> {
     let mut logs = Vec::new();
     for name in ["second", "first"] {
         // A process of its own for each: what differs may be what a process did before.
-        let mut fresh = Pool::new(1).ok()?;
+        let mut fresh = Pool::new(1)?;
         let folder = if name == "first" { folder.to_owned() } else { folder.join(name) };
-        let job = Job { keep: Some(folder.clone()), ..job.clone() };
-        run(&mut fresh, job).ok()?;
-        logs.push(std::fs::read_to_string(folder.join(LOG_FILE)).ok()?);
+        let path = folder.join(LOG_FILE);
+        let done = run(&mut fresh, Job { keep: Some(folder), ..job.clone() })?;
+        let log = std::fs::read_to_string(&path).map_err(|error| match done.failed {
+            Some(failed) => failed.what,
+            None => format!("{}: {error}", path.display()),
+        });
+        logs.push(log.map_err(|why| format!("not kept: {why}"))?);
     }
-    let _ = pool;
-    let (second, first) = (logs.first()?.lines(), logs.last()?.lines());
+    let (second, first) = (logs[0].lines(), logs[1].lines());
     let ends = std::iter::repeat("(the run is over)");
     let pairs = first.chain(ends.clone()).zip(second.chain(ends));
     let lines = logs.iter().map(|log| log.lines().count()).max().unwrap_or(0);
     let place = pairs.take(lines).enumerate().find(|(_, (first, second))| first != second);
-    Some(match place {
+    Ok(match place {
         Some((line, (first, second))) => {
             format!(
                 "the first event that differs is {}:\n             {first}\n             {second}",
@@ -154,9 +172,8 @@ pub fn log_folder() -> PathBuf {
 /// `--log full`: every event of the one run.
 pub fn print_log() -> Result<(), String> {
     let path = log_folder().join(LOG_FILE);
-    let log = std::fs::read_to_string(&path).map_err(|error| {
-        format!("{}: {error}; a run that is killed or panics has no log", path.display())
-    })?;
+    let log = std::fs::read_to_string(&path)
+        .map_err(|error| format!("{}: {error}; the verdict below says why", path.display()))?;
     super::say(&log);
     Ok(())
 }

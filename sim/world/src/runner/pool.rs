@@ -14,7 +14,7 @@ use super::worker::MARK;
 /// A run cuts itself at its wall limit; one that does not even do that is cut this much later.
 const GRACE: Duration = Duration::from_secs(5);
 /// Lines of a worker's stderr that are kept in case it dies.
-const LAST_WORDS: usize = 12;
+const LAST_WORDS: usize = 100;
 
 /// The workers.
 pub struct Pool {
@@ -67,6 +67,8 @@ impl Pool {
         let mut child = Command::new("/proc/self/exe")
             .arg0("sim")
             .arg("worker")
+            // What a dying process says is the same for everybody.
+            .env("RUST_BACKTRACE", "1")
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -133,11 +135,10 @@ impl Pool {
         let Some((ticket, _)) = worker.busy.take() else {
             return Err(format!("a worker ended by itself, {status}: {}", words.join("\n")));
         };
-        let mut failed = Failed::bare(
-            Severity::Panic,
-            "panic",
-            format!("the process of the run died: {status}"),
-        );
+        let first = words.iter().find(|line| !line.trim().is_empty());
+        let said = first.map_or(String::new(), |line| format!(": {}", line.trim()));
+        let what = format!("the process of the run died, {status}{said}");
+        let mut failed = Failed::bare(Severity::Panic, "panic", what);
         failed.backtrace = (!words.is_empty()).then(|| words.join("\n"));
         self.replaced(slot, ticket, failed)
     }

@@ -5,11 +5,13 @@
 //! libraries; a process of its own, because a run that hangs or aborts must not take the others
 //! along.
 
-use std::io::{BufRead, Write};
+use std::backtrace::Backtrace;
+use std::io::{BufRead, BufWriter, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scenarios::Scenario;
 use sim::outcome::{LogLine, Outcome, RunOptions};
 
@@ -26,11 +28,16 @@ pub const LOG_FILE: &str = "events.log";
 /// Room for deep recursion in a run; only touched pages cost memory.
 const STACK: usize = 64 << 20;
 
+/// Address space of a worker: many times what a run takes, a few of them are less than a machine
+/// has.
+const MEMORY: u64 = 6 << 30;
+
 /// First panic since it was last taken: message with place, and backtrace.
-type Panics = Arc<Mutex<Option<(String, String)>>>;
+type Panics = Arc<Mutex<Option<(String, Backtrace)>>>;
 
 /// The hidden verb `worker`: until stdin ends.
 pub fn main() -> u8 {
+    bound_memory();
     let panics = Panics::default();
     catch_panics(panics.clone());
     for line in std::io::stdin().lock().lines() {
@@ -53,6 +60,14 @@ pub fn main() -> u8 {
     0
 }
 
+/// A run that allocates without end dies by itself and is reported, before the machine suffers.
+fn bound_memory() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::As);
+    let current = Some(maximum.map_or(MEMORY, |most| most.min(MEMORY)));
+    // Without the bound the run is made all the same.
+    let _ = setrlimit(Resource::As, Rlimit { current, maximum });
+}
+
 /// Panics are kept for the report instead of being printed in the middle of others' output.
 fn catch_panics(panics: Panics) {
     std::panic::set_hook(Box::new(move |info| {
@@ -63,7 +78,7 @@ fn catch_panics(panics: Panics) {
             .or(payload.downcast_ref::<&str>().copied())
             .unwrap_or("panic without a message");
         let place = info.location().map_or(String::new(), |place| format!("{place}: "));
-        let backtrace = std::backtrace::Backtrace::force_capture().to_string();
+        let backtrace = Backtrace::force_capture();
         let mut slot = panics.lock().unwrap_or_else(PoisonError::into_inner);
         slot.get_or_insert((format!("{place}{text}"), backtrace));
     }));
@@ -89,20 +104,25 @@ fn one(job: &Job, panics: &Panics) -> Done {
     let mut done = Done { index: job.index, name: job.source.label(), ..Done::default() };
     let take = || panics.lock().unwrap_or_else(PoisonError::into_inner).take();
     take();
+    forget_peak();
     let before = thread_cpu_ns();
     match catch_unwind(AssertUnwindSafe(|| prepared(job, &mut done))) {
         Ok(Ok(outcome)) => done.absorb(outcome),
         Ok(Err(failed)) => done.failed = Some(*failed),
         Err(_) => done.failed = Some(Failed::bare(Severity::Panic, "panic", String::new())),
     }
+    done.cpu_ns = thread_cpu_ns().saturating_sub(before);
+    done.peak_kib = peak_kib();
     if let (Some(failed), Some((text, backtrace))) = (&mut done.failed, take()) {
         if failed.what.is_empty() {
             failed.what = text;
         }
-        failed.backtrace.get_or_insert(backtrace);
+        // Names and lines of the frames come from the binary's debug information, which takes more
+        // memory than any run: only for a run that is kept.
+        if job.keep.is_some() {
+            failed.backtrace.get_or_insert_with(|| backtrace.to_string());
+        }
     }
-    done.cpu_ns = thread_cpu_ns().saturating_sub(before);
-    done.peak_kib = peak_kib();
     done
 }
 
@@ -134,7 +154,7 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
         drift(&mut outcome);
     }
     if let Some(folder) = &job.keep {
-        write_into(folder, LOG_FILE, &log_text(&outcome.log)).map_err(plan)?;
+        write_log(folder, std::mem::take(&mut outcome.log)).map_err(plan)?;
     }
     Ok(outcome)
 }
@@ -177,19 +197,17 @@ fn write_into(folder: &Path, name: &str, text: &str) -> Result<(), String> {
 }
 
 /// One line per event, as it is compared and read.
-fn log_text(log: &[LogLine]) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::new();
-    for line in log {
-        let (seconds, rest) = (line.at / 1_000_000_000, line.at % 1_000_000_000);
-        // Writing into a String cannot fail.
-        let _ = writeln!(
-            text,
-            "t={seconds:>4}.{rest:09}s  {:<8} {:<5} {}",
-            line.who, line.part, line.text
-        );
-    }
-    text
+fn write_log(folder: &Path, log: Vec<LogLine>) -> Result<(), String> {
+    let path = folder.join(LOG_FILE);
+    let write = || -> std::io::Result<()> {
+        let mut file = BufWriter::new(std::fs::File::create(&path)?);
+        for LogLine { at, who, part, text } in log {
+            let (seconds, rest) = (at / 1_000_000_000, at % 1_000_000_000);
+            writeln!(file, "t={seconds:>4}.{rest:09}s  {who:<8} {part:<5} {text}")?;
+        }
+        file.flush()
+    };
+    write().map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn misbehave(drill: Option<Drill>) {
@@ -199,6 +217,12 @@ fn misbehave(drill: Option<Drill>) {
             std::thread::sleep(std::time::Duration::from_secs(1));
         },
         Some(Drill::Die) => std::process::abort(),
+        Some(Drill::Greed) => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(vec![0u8; 1 << 30]);
+            }
+        }
         Some(Drill::Drift) | None => {}
     }
 }
@@ -218,7 +242,13 @@ fn thread_cpu_ns() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
-/// Largest resident memory of this process so far.
+/// Begins to look for the largest resident memory anew: what came before was another run's. Where
+/// the kernel does not allow it, the peak is that of all runs so far.
+fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Largest resident memory of this process, so far or since it was told to forget.
 pub fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
