@@ -1,6 +1,6 @@
 //! P_FLUSH_REQUESTS: before a resync target ends, the Primary makes sure that no write can be
-//! missed. It waits until nothing is pending, and lets the other copies (P_FLUSH_FORWARD) announce
-//! what only they have.
+//! missed. It waits until every write so far is confirmed and covered by a peer ack, from which the
+//! source learns what the target lacks; P_FLUSH_FORWARD makes the source say that it has told.
 
 use super::Resource;
 use crate::ids::{Dagtag, NodeId};
@@ -12,6 +12,8 @@ impl Resource {
         if self.role != Role::Primary {
             return self.answer_as_source(c, seq);
         }
+        // Whatever was written up to here has to be confirmed, so that a peer ack can say who lacks it.
+        self.close_epoch();
         let dagtag = self.dagtag;
         self.conns[c].flush_asked.push((seq, dagtag));
         self.answer_flushes();
@@ -40,9 +42,7 @@ impl Resource {
     }
 
     fn pending_up_to(&self, dagtag: Dagtag) -> bool {
-        let mut early =
-            self.log.iter().map(|key| &self.reqs[*key]).take_while(|r| r.dagtag <= dagtag);
-        early.any(|req| !req.pending.is_empty())
+        self.log.front().is_some_and(|key| self.reqs[*key].dagtag <= dagtag)
     }
 
     /// The source of the resync answers, behind its notices: that is this node, another copy, or
@@ -62,12 +62,10 @@ impl Resource {
         }
     }
 
-    /// A Primary asks this node to tell `initiator` of every write that no peer ack covers.
+    /// A Primary has sent its peer acks ahead of this: what `initiator` lacks of its writes was told
+    /// to it, and the answer goes the same way.
     pub(super) fn receive_flush_forward(&mut self, c: usize, seq: u32, initiator: NodeId) {
         let primary = self.conns[c].node;
-        for v in 0..self.devices.len() {
-            self.doubt_unacked(v, initiator);
-        }
         self.on_conn(initiator, |r, i| r.send(i, Packet::FlushRequestsAck { seq, primary }));
     }
 }

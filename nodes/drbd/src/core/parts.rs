@@ -309,8 +309,11 @@ pub(super) struct AppRequest {
     pub pending: NodeMask,
     /// Peers it was sent to.
     pub sent: NodeMask,
-    /// Nodes that have it.
+    /// Nodes that acknowledged it.
     pub ok: NodeMask,
+    /// Of those, the ones that were UpToDate then and ever since: a resync may overwrite what its
+    /// target acknowledged.
+    pub kept: NodeMask,
     /// Peers of `sent` that need not be waited for any more (barrier ack, or connection lost).
     pub done: NodeMask,
     pub epoch: u32,

@@ -102,6 +102,7 @@ impl Resource {
             pending: NodeMask::NONE,
             sent: NodeMask::NONE,
             ok: NodeMask::NONE,
+            kept: NodeMask::NONE,
             done: NodeMask::NONE,
             epoch: 0,
             dagtag: Dagtag(0),
@@ -392,6 +393,9 @@ impl Resource {
             (_, Ok(_)) => {
                 self.reqs[key].local = Local::Ok;
                 self.reqs[key].ok.insert(me);
+                if self.devices[v].disk == DiskState::UpToDate {
+                    self.reqs[key].kept.insert(me);
+                }
                 self.try_complete(key);
             }
             (_, Err(_)) => {
@@ -423,7 +427,7 @@ impl Resource {
             if self.completions_wait() {
                 return;
             }
-            let kept = !ok.and(self.good_copies(v)).is_empty();
+            let kept = !req.kept.is_empty();
             let failed = !kept || self.io_fails(v);
             if !kept && !self.io_fails(v) && self.role == Role::Primary {
                 return self.put_back(key);
@@ -444,16 +448,14 @@ impl Resource {
         self.retire();
     }
 
-    /// Copies that a completed write may rely on: the target of a resync is none, its source may yet
-    /// overwrite it.
-    fn good_copies(&self, v: usize) -> NodeMask {
-        let up_to_date = |conn: &&super::parts::Conn| {
-            conn.connected() && conn.volumes[v].disk == DiskState::UpToDate
-        };
-        let peers = self.conns.iter().filter(up_to_date);
-        let peers = peers.fold(NodeMask::NONE, |mask, conn| mask.with(conn.node));
-        let own = self.devices[v].disk == DiskState::UpToDate;
-        if own { peers.with(self.me()) } else { peers }
+    /// A copy is no longer UpToDate: what it acknowledged may be overwritten.
+    pub(super) fn not_kept(&mut self, v: usize, node: crate::ids::NodeId) {
+        for key in &self.log {
+            let req = &mut self.reqs[*key];
+            if req.volume == v {
+                req.kept.remove(node);
+            }
+        }
     }
 
     /// Completions wait while suspended, and while a node that has not got them could still be
@@ -501,6 +503,7 @@ impl Resource {
             self.note_peer_ack(&req);
         }
         self.changed |= self.log.is_empty();
+        self.answer_flushes();
     }
 
     fn note_peer_ack(&mut self, req: &AppRequest) {
@@ -560,6 +563,9 @@ impl Resource {
         self.reqs[key].pending.remove(node);
         if ok {
             self.reqs[key].ok.insert(node);
+            if self.conns[c].volumes[v].disk == DiskState::UpToDate {
+                self.reqs[key].kept.insert(node);
+            }
         }
         if let Some(at) = at {
             match (ok, in_sync) {
@@ -611,6 +617,7 @@ impl Resource {
             let (v, at) = (req.volume, req.at);
             let acked = req.ok.has(node);
             req.ok.remove(node);
+            req.kept.remove(node);
             self.conns[c].volumes[v].unflushed |= acked;
             if let Some(at) = at {
                 self.set_out_of_sync(v, node, at);
@@ -634,7 +641,7 @@ impl Resource {
         let node = self.conns[c].node;
         self.log.iter().map(|key| &self.reqs[*key]).any(|req| {
             let lost = req.sent.has(node) && req.done.has(node) && !req.ok.has(node);
-            req.volume == v && lost && !req.completed && !req.ok.is_empty()
+            req.volume == v && lost && !req.completed && !req.kept.is_empty()
         })
     }
 

@@ -307,6 +307,7 @@ impl Resource {
     fn ask(&mut self, c: usize, v: usize, at: Blocks) {
         let resync = &mut self.conns[c].volumes[v].resync;
         resync.cursor = at.end();
+        resync.flush = None;
         resync.in_flight += 1;
         resync.budget = resync.budget.saturating_sub(u64::from(at.count));
         let key = self.new_request(c, v, at, false, BlockId(0));

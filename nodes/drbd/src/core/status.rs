@@ -189,6 +189,9 @@ impl Resource {
 
     pub(super) fn set_disk(&mut self, v: usize, disk: DiskState) {
         if self.devices[v].disk != disk {
+            if self.devices[v].disk == DiskState::UpToDate {
+                self.not_kept(v, self.me());
+            }
             self.devices[v].disk = disk;
             self.changed = true;
             self.notice(Notice::Disk(VolumeNumber(v as u16), disk));
@@ -209,6 +212,9 @@ impl Resource {
         let old = self.conns[c].volumes[v].disk;
         if old == disk {
             return;
+        }
+        if old == DiskState::UpToDate {
+            self.not_kept(v, self.conns[c].node);
         }
         self.conns[c].volumes[v].disk = disk;
         self.changed = true;
