@@ -528,9 +528,7 @@ impl Resource {
         let dagtag = self.dagtag;
         self.conns[c].sent_dagtag = dagtag;
         self.send(c, Packet::Dagtag(dagtag));
-        if self.config.volumes.iter().any(|volume| volume.diskful) {
-            self.conns[c].peer_dagtag = None;
-        }
+        self.conns[c].named = self.conns[c].peer_dagtag.take();
         if self.conns[c].role == Role::Primary {
             let others = self.conns.iter_mut().flat_map(|conn| &mut conn.volumes);
             others.for_each(|pd| pd.reconcile = false);
@@ -685,7 +683,7 @@ impl Resource {
             return self.retry_link(c);
         }
         let verdict = self.verdict(c, v);
-        self.conns[c].peer_dagtag = None;
+        self.conns[c].named = self.conns[c].peer_dagtag.take();
         let in_use = self.role == Role::Primary && self.devices[v].disk >= DiskState::Consistent;
         match verdict.outcome {
             Outcome::SplitBrain(_) | Outcome::Unrelated => {
@@ -730,7 +728,7 @@ fn has_crashed(uuids: &Uuids) -> bool {
 
 /// Which of two copies would be the source if they were connected?
 fn followed_further(a: &Conn, b: &Conn) -> bool {
-    match (a.peer_dagtag, b.peer_dagtag) {
+    match (a.named, b.named) {
         (Some((x, a)), Some((y, b))) if x == y && a != b => a > b,
         _ => a.node < b.node,
     }

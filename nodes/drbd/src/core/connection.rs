@@ -30,6 +30,7 @@ impl Conn {
             ping_wanted: false,
             last_dagtag: Dagtag(0),
             peer_dagtag: None,
+            named: None,
             unacked: VecDeque::new(),
             epochs: VecDeque::new(),
             epoch_seq: 0,
@@ -160,6 +161,7 @@ impl Resource {
         conn.pinged = None;
         conn.ping_wanted = false;
         conn.peer_dagtag = None;
+        conn.named = None;
         conn.flush_asked.clear();
         conn.confirmed = false;
         conn.epochs.clear();

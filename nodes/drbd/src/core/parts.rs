@@ -258,6 +258,8 @@ pub(super) struct Conn {
     pub last_dagtag: Dagtag,
     /// The peer's position in the stream of a Primary that both lost.
     pub peer_dagtag: Option<(NodeId, Dagtag)>,
+    /// The lost Primary that the peer named in the last comparison, and its position there.
+    pub named: Option<(NodeId, Dagtag)>,
     /// Writes received that no peer ack covers, in order.
     pub unacked: VecDeque<usize>,
     pub epochs: VecDeque<Epoch>,

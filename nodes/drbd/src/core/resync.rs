@@ -807,6 +807,9 @@ impl Resource {
             _ => DiskState::Outdated,
         };
         let node = self.conns[c].node;
+        if stable {
+            self.inherit_survival(c);
+        }
         self.conns[c].volumes[v].resync = Resync::default();
         self.set_repl(c, v, ReplState::Established);
         self.set_disk(v, disk);
@@ -820,6 +823,16 @@ impl Resource {
         }
         self.tell_uuids(v, None);
         self.changed = true;
+    }
+
+    /// The source outlived a Primary. With its data this node is as much a survivor: when that Primary
+    /// comes back from its crash, it is not to be overwritten with what the Primary still has.
+    fn inherit_survival(&mut self, c: usize) {
+        let Some((node, dagtag)) = self.conns[c].named else { return };
+        let Some(l) = self.conn_of(node).filter(|l| !self.conns[*l].connected()) else { return };
+        self.lost_primary = Some(node);
+        self.conns[l].was_connected = true;
+        self.conns[l].last_dagtag = dagtag;
     }
 
     /// Peers that wait for an authoritative source hear when this node becomes one.
