@@ -625,6 +625,8 @@ impl Resource {
         for key in reads {
             self.retry_read(key, node, false);
         }
+        // Completed writes that only waited for this peer's barrier acks: nobody else ends them.
+        self.retire();
         self.answer_flushes();
     }
 
