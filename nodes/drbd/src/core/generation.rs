@@ -313,7 +313,9 @@ impl Resource {
             if behind {
                 md.peer_mut(node).bitmap_uuid = old;
             } else if ahead && md.peer(node).bitmap_index.is_some() {
+                // The node may not follow after all, and come back with what it was known by.
                 md.peer_mut(node).bitmap_uuid = uuid;
+                md.push_history(slot);
             }
         }
         let md = &mut self.devices[v].md;
