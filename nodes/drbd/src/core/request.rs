@@ -420,13 +420,14 @@ impl Resource {
         if !req.completed {
             let v = req.volume;
             let (id, ok, epoch) = (req.id, req.ok, req.epoch);
-            if self.completions_wait() {
-                return;
-            }
             let kept = !ok.and(self.good_copies(v)).is_empty();
             let failed = !kept || self.io_fails(v);
             if !kept && !self.io_fails(v) && self.role == Role::Primary {
+                // Even while completions wait: what would end that may be a resync of this range.
                 return self.put_back(key);
+            }
+            if self.completions_wait() {
+                return;
             }
             let result = if failed { Err(IoError) } else { Ok(None) };
             self.reqs[key].completed = true;

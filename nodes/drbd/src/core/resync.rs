@@ -585,6 +585,8 @@ impl Resource {
         if self.is_written(v, at) || self.devices[v].locks.busy(at) {
             return false;
         }
+        // What the target missed of this range may wait for its peer ack, which marks it again.
+        self.send_peer_ack();
         let device = &self.devices[v];
         let clean = |node| device.slot(node).is_some_and(|slot| !device.bitmaps[slot].any(at));
         let mut mask = NodeMask::NONE;
