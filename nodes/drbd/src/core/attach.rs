@@ -121,7 +121,7 @@ impl Resource {
             }
             LowerUse::ResyncWrite(key) => self.resync_write_done(key, result),
             LowerUse::ResyncRead(key) => self.resync_read_done(key, result),
-            LowerUse::EpochFlush(c, conn_birth, seq) => self.epoch_flushed(c, conn_birth, seq),
+            LowerUse::EpochFlush(c, conn_birth) => self.epoch_flushed(c, conn_birth),
             _ if stale => {}
             LowerUse::MetaRead => self.metadata_read(v, result),
             _ if result.is_err() => self.disk_failed(v),

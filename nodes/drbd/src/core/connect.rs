@@ -450,10 +450,16 @@ impl Resource {
         let flags = |uuids: &Uuids| uuids.flags;
         let mine = pd.offered.as_ref().map(|offer| flags(&offer.uuids));
         let theirs = pd.uuids.as_ref().map(|uuids| flags(uuids));
-        [mine, theirs]
+        let unsettled = [mine, theirs]
             .into_iter()
             .flatten()
-            .any(|flags| flags.has(UuidFlags::SYNC_TARGET) || !flags.has(UuidFlags::STABLE))
+            .any(|flags| flags.has(UuidFlags::SYNC_TARGET) || !flags.has(UuidFlags::STABLE));
+        // With quorum, one side at most has acknowledged anything since they parted: which one shows as
+        // soon as one of them meets a third. (DRBD ends the connection for good here.)
+        let quorate = |state: PeerState| state.quorum;
+        let offered = pd.offered.as_ref().map(|offer| offer.state);
+        let alone = ![offered, pd.state].into_iter().flatten().any(quorate);
+        unsettled || alone
     }
 
     /// A Primary that works on others' data meets a peer whose generation succeeds the one it works

@@ -29,9 +29,11 @@ pub(super) enum Generation {
 }
 
 impl Resource {
-    /// Is a new generation due, or being made?
+    /// Is a new generation due, or being made? A volume without data waits for data first; its requests
+    /// fail or hold everything already, and those of the other volumes need not wait for it.
     pub(super) fn needs_generation_now(&self) -> bool {
-        self.generation != Generation::Idle || self.devices.iter().any(|d| d.new_uuid)
+        let due = |v: usize| self.devices[v].new_uuid && self.data_accessible(v);
+        self.generation != Generation::Idle || (0..self.devices.len()).any(due)
     }
 
     /// Starts a generation if one is due. `true`: requests have to wait for it.
@@ -311,7 +313,9 @@ impl Resource {
             if behind {
                 md.peer_mut(node).bitmap_uuid = old;
             } else if ahead && md.peer(node).bitmap_index.is_some() {
+                // The node may not follow after all, and come back with what it was known by.
                 md.peer_mut(node).bitmap_uuid = uuid;
+                md.push_history(slot);
             }
         }
         let md = &mut self.devices[v].md;

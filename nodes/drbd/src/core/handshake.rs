@@ -116,6 +116,7 @@ pub fn decide(me: &Side, peer: &Side, bugs: Bugs) -> Verdict {
     let verdict = by_uuids(me, peer);
     let verdict = by_disk_state(me, peer, verdict);
     let verdict = if bugs.ignore_dirty_bits { verdict } else { by_bits(me, peer, verdict) };
+    let verdict = by_inconsistency(me, peer, verdict);
     by_quorum(me, peer, verdict)
 }
 
@@ -263,6 +264,22 @@ fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     };
     let outcome = if source { Outcome::Source(Bits::Use) } else { Outcome::Target(Bits::Use) };
     Verdict { rule: "reconcile", outcome }
+}
+
+/// A split brain with a copy that is Inconsistent is none: that copy was being replaced by another, and
+/// what it had of its own is half gone. (As DRBD 8.4 has it; 9 lets quorum decide alone.)
+fn by_inconsistency(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
+    let bad = |side: &Side| side.disk == DiskState::Inconsistent;
+    let better =
+        |side: &Side| side.disk > DiskState::Inconsistent && side.disk != DiskState::DUnknown;
+    match verdict.outcome {
+        Outcome::SplitBrain(auto) if bad(me) && better(peer) || better(me) && bad(peer) => {
+            let bits = if auto { Bits::Use } else { Bits::All };
+            let outcome = if bad(peer) { Outcome::Source(bits) } else { Outcome::Target(bits) };
+            Verdict { rule: "split-brain-inconsistent", outcome }
+        }
+        _ => verdict,
+    }
 }
 
 /// A split brain where just one side kept quorum is none: the other side's writes were never

@@ -62,8 +62,8 @@ pub(super) enum LowerUse {
     ResyncWrite(usize),
     /// Resync read on the source.
     ResyncRead(usize),
-    /// Flush that ends an epoch of a peer (connection, its birth, epoch sequence number).
-    EpochFlush(usize, u64, u64),
+    /// Flush that ends epochs of a peer (connection, its birth).
+    EpochFlush(usize, u64),
     /// The superblock, up to this version.
     Superblock(u64),
     /// A transaction of the activity log.

@@ -196,15 +196,20 @@ impl Resource {
         self.finish_epoch(c);
     }
 
-    /// Write ordering "flush": the oldest epoch, once all its writes are done, is flushed and then
-    /// acknowledged.
+    /// Write ordering "flush": the oldest epochs, once all their writes are done, are flushed and then
+    /// acknowledged. One flush serves all that are complete when it starts: a disk that flushes more
+    /// slowly than epochs come would fall behind further and further, and with it the peer acks.
+    /// (DRBD, which reads nothing while it flushes, slows the sender down instead.)
     fn finish_epoch(&mut self, c: usize) {
-        let Some(epoch) = self.conns[c].epochs.front_mut() else { return };
-        if epoch.nr.is_none() || epoch.active > 0 || epoch.flushing {
+        let epochs = &mut self.conns[c].epochs;
+        if epochs.front().is_none_or(|epoch| epoch.flushing) {
             return;
         }
-        epoch.flushing = true;
-        let seq = epoch.seq;
+        let complete = |epoch: &&mut Epoch| epoch.nr.is_some() && epoch.active == 0;
+        epochs.iter_mut().take_while(complete).for_each(|epoch| epoch.flushing = true);
+        if epochs.front().is_none_or(|epoch| !epoch.flushing) {
+            return;
+        }
         let disks: Vec<usize> =
             (0..self.devices.len()).filter(|v| self.devices[*v].has_disk()).collect();
         if let Some(epoch) = self.conns[c].epochs.front_mut() {
@@ -212,29 +217,31 @@ impl Resource {
         }
         let birth = self.conns[c].birth;
         for v in &disks {
-            self.lower(*v, Lower::Flush, LowerUse::EpochFlush(c, birth, seq));
+            self.lower(*v, Lower::Flush, LowerUse::EpochFlush(c, birth));
         }
         if disks.is_empty() {
-            self.acknowledge_epoch(c);
+            self.acknowledge_epochs(c);
         }
     }
 
-    pub(super) fn epoch_flushed(&mut self, c: usize, birth: u64, seq: u64) {
+    pub(super) fn epoch_flushed(&mut self, c: usize, birth: u64) {
         if self.conns[c].birth != birth {
             return;
         }
-        let Some(epoch) = self.conns[c].epochs.front_mut().filter(|e| e.seq == seq) else { return };
+        let Some(epoch) = self.conns[c].epochs.front_mut().filter(|e| e.flushing) else { return };
         epoch.flushes = epoch.flushes.saturating_sub(1);
         if epoch.flushes == 0 {
-            self.acknowledge_epoch(c);
+            self.acknowledge_epochs(c);
         }
     }
 
-    fn acknowledge_epoch(&mut self, c: usize) {
-        if let Some(epoch) = self.conns[c].epochs.pop_front()
-            && let Some(nr) = epoch.nr
-        {
-            self.send(c, Packet::BarrierAck { nr, set_size: epoch.size });
+    /// Everything that was complete when the flush started is durable.
+    fn acknowledge_epochs(&mut self, c: usize) {
+        while self.conns[c].epochs.front().is_some_and(|epoch| epoch.flushing) {
+            let epoch = self.conns[c].epochs.pop_front();
+            if let Some((nr, set_size)) = epoch.and_then(|epoch| Some((epoch.nr?, epoch.size))) {
+                self.send(c, Packet::BarrierAck { nr, set_size });
+            }
         }
         self.finish_epoch(c);
     }

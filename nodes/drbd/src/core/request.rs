@@ -424,13 +424,14 @@ impl Resource {
         if !req.completed {
             let v = req.volume;
             let (id, ok, epoch) = (req.id, req.ok, req.epoch);
-            if self.completions_wait() {
-                return;
-            }
             let kept = !req.kept.is_empty();
             let failed = !kept || self.io_fails(v);
             if !kept && !self.io_fails(v) && self.role == Role::Primary {
+                // Even while completions wait: what would end that may be a resync of this range.
                 return self.put_back(key);
+            }
+            if self.completions_wait() {
+                return;
             }
             let result = if failed { Err(IoError) } else { Ok(None) };
             self.reqs[key].completed = true;
@@ -632,6 +633,8 @@ impl Resource {
         for key in reads {
             self.retry_read(key, node, false);
         }
+        // Completed writes that only waited for this peer's barrier acks: nobody else ends them.
+        self.retire();
         self.answer_flushes();
     }
 

@@ -586,6 +586,8 @@ impl Resource {
         if self.is_written(v, at) || self.devices[v].locks.busy(at) {
             return false;
         }
+        // What the target missed of this range may wait for its peer ack, which marks it again.
+        self.send_peer_ack();
         let device = &self.devices[v];
         let clean = |node| device.slot(node).is_some_and(|slot| !device.bitmaps[slot].any(at));
         let mut mask = NodeMask::NONE;
@@ -771,8 +773,9 @@ impl Resource {
             let caught_up = known.iter().any(|(n, uuid)| *n == node && uuid.same(source.current));
             let behind = node != source_node && !theirs.is_none() && !caught_up;
             let own = device.md.peer(node).bitmap_uuid;
+            // The generation of this copy is also that of a node which caught up with it meanwhile.
             device.md.peer_mut(node).bitmap_uuid = match behind {
-                true if own.is_none() => old,
+                true if own.is_none() || theirs.same(old) => old,
                 true => own,
                 false => Uuid::NONE,
             };
@@ -782,6 +785,8 @@ impl Resource {
             device.md.push_history(*uuid);
         }
         device.md.current = Uuid(source.current.masked() | u64::from(self.role == Role::Primary));
+        // Whoever still has the generation of this copy is known to be behind. (DRBD forgets it.)
+        device.md.push_history(old);
         device.md.peer_mut(source_node).flags.put(PeerFlags::FULL_SYNC, false);
         device.exposed = source.current;
         device.crashed_primary = false;

@@ -28,12 +28,11 @@ impl Resource {
             self.everybody_is_here();
             self.progress_resyncs();
             self.admit();
-            if !self.log.is_empty() && !self.suspended {
-                if self.role == Role::Primary && self.needs_generation_now() {
-                    self.need_generation();
-                }
-                self.release_completions();
+            let due = self.role == Role::Primary && self.needs_generation_now();
+            if due && !self.log.is_empty() && !self.suspended {
+                self.need_generation();
             }
+            self.release_completions();
             self.progress_twopc();
         }
     }

@@ -386,9 +386,11 @@ impl Resource {
         if !greeting.ready {
             return None;
         }
+        // What was said may be old by now: this may be the second transaction since. Old words prove
+        // nothing, a split brain least of all.
         match greeting.refused {
+            _ if self.offer_is_stale(c) => Some(Err(Refusal::HandshakeRetry)),
             Some(refusal) => Some(Err(refusal)),
-            None if self.offer_is_stale(c) => Some(Err(Refusal::HandshakeRetry)),
             None => Some(Ok(())),
         }
     }
