@@ -71,11 +71,15 @@ impl Resource {
 
     /// Tells connected peers the UUIDs of a volume: who is in sync with whom changed.
     pub(super) fn tell_uuids(&mut self, v: usize, except: Option<usize>) {
-        for c in 0..self.conns.len() {
-            if self.conns[c].connected() && Some(c) != except && self.devices[v].has_disk() {
-                let uuids = Arc::new(self.uuids_for(c, v));
-                self.send(c, Packet::Uuids(VolumeNumber(v as u16), uuids));
-            }
+        for c in (0..self.conns.len()).filter(|c| Some(*c) != except) {
+            self.tell_uuids_to(c, v);
+        }
+    }
+
+    pub(super) fn tell_uuids_to(&mut self, c: usize, v: usize) {
+        if self.conns[c].connected() && self.devices[v].has_disk() {
+            let uuids = Arc::new(self.uuids_for(c, v));
+            self.send(c, Packet::Uuids(VolumeNumber(v as u16), uuids));
         }
     }
 

@@ -90,7 +90,8 @@ pub(super) struct Device {
     pub bitmaps: Vec<Bitmap>,
     /// Ranges that a resync wrote here and nothing dirtied since, by first block: P_PEERS_IN_SYNC
     /// may clear them.
-    pub resynced: BTreeMap<u64, Blocks>,
+    /// With whom it came from.
+    pub resynced: BTreeMap<u64, (Blocks, NodeId)>,
     /// Pages of the bitmap area that differ from what is on disk.
     pub bm_dirty: BTreeSet<u64>,
     /// Pages that are being written; `true`: once more, they have changed since.

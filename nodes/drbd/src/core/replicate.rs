@@ -316,11 +316,23 @@ impl Resource {
     /// The source of a resync says who holds the same in a range. The target believes it where nothing
     /// dirtied the range since; another copy while no write in the range is on its way.
     pub(super) fn receive_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks, mask: NodeMask) {
-        let resynced = self.devices[v].resynced.remove(&at.start) == Some(at);
-        let whole = self.devices[v].disk == DiskState::UpToDate && self.same_generation(c, v);
-        if at.count > 0 && (resynced || whole && !self.is_written(v, at)) {
-            for node in mask.without(self.me()).iter() {
-                self.clear_out_of_sync(v, node, at);
+        let sender = self.conns[c].node;
+        let device = &mut self.devices[v];
+        let resynced = device.resynced.get(&at.start) == Some(&(at, sender));
+        let differs = device.slot(sender).is_none_or(|slot| device.bitmaps[slot].any(at));
+        let whole = device.disk == DiskState::UpToDate && !differs && self.same_generation(c, v);
+        if at.count == 0 || !(resynced || whole && !self.is_written(v, at)) {
+            return;
+        }
+        if resynced {
+            self.devices[v].resynced.remove(&at.start);
+        }
+        for node in mask.without(self.me()).iter() {
+            let before = self.devices[v].weight(node);
+            self.clear_out_of_sync(v, node, at);
+            if before > 0 && self.devices[v].weight(node) == 0 {
+                // The last bit is gone: the peer may vouch for this copy again.
+                self.on_conn(node, |r, c| r.tell_uuids_to(c, v));
             }
         }
     }

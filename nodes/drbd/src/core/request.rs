@@ -271,7 +271,7 @@ impl Resource {
         let device = &mut self.devices[v];
         if !device.resynced.is_empty() {
             let from = at.start.saturating_sub(super::resync::MAX_BLOCKS);
-            let hit = device.resynced.range(from..at.end()).filter(|(_, range)| range.overlaps(at));
+            let hit = device.resynced.range(from..at.end()).filter(|(_, hit)| hit.0.overlaps(at));
             let hit: Vec<u64> = hit.map(|(start, _)| *start).collect();
             hit.iter().for_each(|start| {
                 device.resynced.remove(start);

@@ -501,7 +501,7 @@ impl Resource {
                 });
             }
         }
-        self.devices[v].resynced.insert(at.start, at);
+        self.devices[v].resynced.insert(at.start, (at, source));
         self.resync_reqs[key].busy = true;
         let write = Lower::Write { start: at.start, payload, preflush: false, fua: false };
         self.lower(v, write, LowerUse::ResyncWrite(key));
@@ -580,7 +580,8 @@ impl Resource {
     /// `false`: not now, for a write in the range is on its way, and what it reaches is not known
     /// yet (fixed in 9.0.26 and 9.2.0).
     fn tell_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks) -> bool {
-        if self.devices[v].disk != DiskState::UpToDate {
+        let active = self.conns[c].volumes[v].repl == ReplState::SyncSource;
+        if self.devices[v].disk != DiskState::UpToDate || !(active || self.agrees(c, v)) {
             return true;
         }
         if self.is_written(v, at) || self.devices[v].locks.busy(at) {
@@ -592,10 +593,7 @@ impl Resource {
         let clean = |node| device.slot(node).is_some_and(|slot| !device.bitmaps[slot].any(at));
         let mut mask = NodeMask::NONE;
         for (d, conn) in self.conns.iter().enumerate() {
-            let pd = &conn.volumes[v];
-            let whole = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
-            let whole = whole && self.same_generation(d, v) || d == c;
-            if conn.connected() && whole && clean(conn.node) {
+            if (d == c || self.agrees(d, v)) && clean(conn.node) {
                 mask.insert(conn.node);
             }
         }
@@ -606,6 +604,15 @@ impl Resource {
             }
         }
         true
+    }
+
+    /// Is the peer's copy good, idle and of this generation, and had it no bit for this node when it
+    /// last told its UUIDs? (What a resync from a third node changes there, only its bits know.)
+    fn agrees(&self, c: usize, v: usize) -> bool {
+        let (conn, pd) = (&self.conns[c], &self.conns[c].volumes[v]);
+        let whole = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
+        let clean = pd.uuids.as_ref().is_some_and(|uuids| uuids.dirty_bits == 0);
+        conn.connected() && whole && clean && self.same_generation(c, v)
     }
 
     /// Is a write of the range on its way: not confirmed everywhere if it is this node's, not covered
