@@ -267,9 +267,12 @@ fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
 }
 
 /// A split brain with a copy that is Inconsistent is none: that copy was being replaced by another, and
-/// what it had of its own is half gone. (As DRBD 8.4 has it; 9 lets quorum decide alone.)
+/// what it had of its own is half gone. (As DRBD 8.4 has it; 9 lets quorum decide alone.) Where that
+/// goes on, the copy presents the generation that it is about to have; a Primary works on others'
+/// data. Theirs are the newer ones then.
 fn by_inconsistency(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
-    let bad = |side: &Side| side.disk == DiskState::Inconsistent;
+    let idle = |side: &Side| !side.has(UuidFlags::SYNC_TARGET) && !side.primary;
+    let bad = |side: &Side| side.disk == DiskState::Inconsistent && idle(side);
     let better =
         |side: &Side| side.disk > DiskState::Inconsistent && side.disk != DiskState::DUnknown;
     match verdict.outcome {

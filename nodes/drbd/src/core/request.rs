@@ -343,6 +343,9 @@ impl Resource {
     /// Takes a request that cannot go on back to the head of the held ones, where it fails or
     /// waits.
     pub(super) fn put_back(&mut self, key: usize) {
+        if self.reqs[key].logged {
+            return self.write_again(key);
+        }
         let mut req = self.reqs.remove(key);
         self.release_app(key, &mut req);
         let v = req.volume;
@@ -353,6 +356,28 @@ impl Resource {
         }
         self.held.push_front((v, req.id, req.request));
         self.changed = true;
+    }
+
+    /// Takes the contents of a write that went out back to the held ones. Its place in the log stays, as
+    /// if it were completed: the copies that have it wait to be told, by a peer ack in its turn, which
+    /// others do not. The next peer ack would speak for it otherwise.
+    fn write_again(&mut self, key: usize) {
+        let req = &mut self.reqs[key];
+        let (v, id, epoch) = (req.volume, req.id, req.epoch);
+        req.completed = true;
+        let lock = req.lock.take();
+        let request = std::mem::replace(&mut req.request, Request::Flush);
+        self.devices[v].in_flight -= 1;
+        self.held.push_front((v, id, request));
+        self.changed = true;
+        if epoch == self.epoch {
+            self.close_epoch();
+        }
+        if let Some(lock) = lock {
+            let ready = self.devices[v].locks.release(lock);
+            self.works(ready);
+        }
+        self.retire();
     }
 
     fn release_app(&mut self, key: usize, req: &mut AppRequest) {

@@ -11,6 +11,7 @@ use crate::meta::{MdFlags, PeerFlags};
 use crate::packet::{BlockId, Packet, PeerState, UuidFlags};
 use crate::page::Payload;
 use crate::state::{DiskState, ReplState, Role};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Requests in flight at most.
@@ -913,8 +914,23 @@ impl Resource {
         let since = *device.stray_since.get_or_insert(self.now);
         if since.plus_ms(STRAY_MS) <= self.now {
             device.stray_since = None;
-            self.renegotiate(c, v);
+            if !self.bits_await_peer_acks(c, v) {
+                self.renegotiate(c, v);
+            }
         }
+    }
+
+    /// Are all bits towards a peer of writes that no peer ack covers yet, which will tell? Under steady
+    /// load that takes as long as `peer-ack-window` of writes.
+    fn bits_await_peer_acks(&self, c: usize, v: usize) -> bool {
+        let device = &self.devices[v];
+        let Some(slot) = device.slot(self.conns[c].node) else { return true };
+        let unacked = self.conns.iter().flat_map(|conn| &conn.unacked);
+        let ranges = unacked.map(|key| &self.peer_reqs[*key]).filter(|req| req.volume == v);
+        let blocks = ranges.flat_map(|req| req.at.start..req.at.end());
+        let marked: BTreeSet<u64> =
+            blocks.filter(|block| device.bitmaps[slot].is_set(*block)).collect();
+        marked.len() as u64 == device.weight(self.conns[c].node)
     }
 
     /// Gives up what goes on with one peer.
