@@ -5,7 +5,7 @@ use super::Resource;
 use super::config::RrConflict;
 use super::event::{Notice, Refusal};
 use super::handshake::{self, Bugs, Outcome, Side, Verdict};
-use super::parts::{Conn, Greeting, Offer};
+use super::parts::{Conn, Greeting, Offer, PeerDevice};
 use crate::ids::{Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::MdFlags;
 use crate::packet::{Packet, PeerState, Sizes, UuidFlags, Uuids};
@@ -281,8 +281,8 @@ impl Resource {
     fn note_missed(&mut self, c: usize) {
         for v in 0..self.devices.len() {
             let lacks = self.role == Role::Primary && self.lacks_writes(c, v);
+            let kept = self.conns[c].kept_on;
             let pd = &mut self.conns[c].volumes[v];
-            let kept = pd.uuids.as_ref().is_some_and(|u| u.flags.has(UuidFlags::RECONNECT));
             pd.missed = lacks || (pd.unflushed && !kept);
         }
     }
@@ -305,7 +305,9 @@ impl Resource {
         let mine = &self.conns[c];
         let Some(uuids) = &mine.volumes[v].uuids else { return false };
         let settled = !has_crashed(uuids) && uuids.dirty_bits == 0;
-        if self.devices[v].has_disk() {
+        // A Primary knows better what the copies hold that it has written to all along.
+        let in_use = self.role == Role::Primary && mine.volumes[v].disk == DiskState::UpToDate;
+        if self.devices[v].has_disk() || in_use {
             return false;
         }
         (mine.volumes[v].doubted && !settled)
@@ -527,6 +529,9 @@ impl Resource {
             self.lost_primary = None;
         }
         self.set_members(self.members.with(node));
+        let kept =
+            |pd: &PeerDevice| pd.uuids.as_ref().is_some_and(|u| u.flags.has(UuidFlags::RECONNECT));
+        self.conns[c].kept_on = self.conns[c].volumes.iter().all(kept);
         self.note_missed(c);
         for v in 0..self.devices.len() {
             if let Some(state) = self.conns[c].volumes[v].state {
@@ -740,6 +745,7 @@ fn has_crashed(uuids: &Uuids) -> bool {
 fn followed_further(a: &Conn, b: &Conn) -> bool {
     match (a.named, b.named) {
         (Some((x, a)), Some((y, b))) if x == y && a != b => a > b,
+        _ if a.kept_on != b.kept_on => a.kept_on,
         _ => a.node < b.node,
     }
 }

@@ -38,6 +38,7 @@ impl Conn {
             sent_in_epoch: 0,
             barriers: VecDeque::new(),
             confirmed: false,
+            kept_on: false,
             flush_asked: Vec::new(),
             relink_at: None,
         }

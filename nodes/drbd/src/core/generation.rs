@@ -336,8 +336,12 @@ impl Resource {
         let device = &self.devices[v];
         let mine = weak.has(self.me());
         let good = matches!(device.disk, DiskState::UpToDate | DiskState::Consistent);
-        if device.md.current.same(uuid) || syncing || mine || !good {
+        if device.md.current.same(uuid) || syncing || !good {
             return;
+        }
+        if mine {
+            // The Primary goes on without this copy.
+            return self.set_disk(v, DiskState::Outdated);
         }
         let sender = self.conns[c].node;
         self.rotate(v, uuid, weak, Some(sender));

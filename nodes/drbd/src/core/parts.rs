@@ -273,6 +273,8 @@ pub(super) struct Conn {
     pub barriers: VecDeque<(u32, u32)>,
     /// The peer has said something since the connect was committed: it knows of it.
     pub confirmed: bool,
+    /// At the connect it said that it was connected before: it has not been down in between.
+    pub kept_on: bool,
     /// The peer is about to end resyncs: once no write up to here is pending anywhere, it may.
     pub flush_asked: Vec<(u32, Dagtag)>,
     /// The next link waits for this.

@@ -700,11 +700,11 @@ impl Resource {
             self.devices[v].md.push_history(slot);
         }
         self.touch_md(v);
+        self.end_of_crash(v);
         self.tell_uuids(v, Some(c));
         if self.devices[v].weight(node) > 0 && !self.bits_are_in_flight(c, v) {
             self.renegotiate(c, v);
         }
-        self.end_of_crash(v);
     }
 
     /// Acks that still clear bits may be on their way.
