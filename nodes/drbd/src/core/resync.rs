@@ -6,6 +6,7 @@ use super::event::{Lower, LowerResult, Notice};
 use super::handshake::Bits;
 use super::locks::{Holder, LockId};
 use super::parts::{LowerUse, Work};
+use super::twopc::Purpose;
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::{MdFlags, PeerFlags};
 use crate::packet::{BlockId, Packet, PeerState, UuidFlags};
@@ -282,6 +283,13 @@ impl Resource {
                     self.changed = true;
                 }
             }
+        }
+    }
+
+    /// Who has to be asked changed: earlier answers say nothing about the writes of another Primary.
+    pub(super) fn forget_flushes(&mut self) {
+        for pd in self.conns.iter_mut().flat_map(|conn| &mut conn.volumes) {
+            pd.resync.flush = None;
         }
     }
 
@@ -750,8 +758,9 @@ impl Resource {
     /// Every bit is clear: the target takes the source's generation, if the source speaks for
     /// everybody.
     fn resync_end(&mut self, c: usize, v: usize) {
-        if self.uuids_locked() {
-            // A handshake goes on elsewhere; the next change comes back here.
+        if self.uuids_locked() || self.twopc.wants(Purpose::LostPeer) {
+            // A handshake goes on elsewhere, or it is not known yet whether a Primary that was lost
+            // writes on to the source; the next change comes back here.
             return;
         }
         if !self.source_is_stable(c, v) {

@@ -233,6 +233,7 @@ impl Resource {
                 self.want(Purpose::Promote);
             }
         }
+        self.serve_openers();
         if self.roles.demoting && self.role == Role::Primary {
             if self.suspended {
                 // Nobody is left who could wait for the frozen I/O.
@@ -291,6 +292,11 @@ impl Resource {
         if !std::mem::take(&mut self.roles.becoming) {
             return;
         }
+        self.answer_waiters();
+        self.changed = true;
+    }
+
+    fn answer_waiters(&mut self) {
         let still = self.role == Role::Primary;
         for waiter in std::mem::take(&mut self.roles.waiters) {
             self.roles.writers += u32::from(still && waiter.open);
@@ -298,10 +304,18 @@ impl Resource {
             let result = if still { Ok(()) } else { Err(Refusal::NoQuorum) };
             self.out.push(Action::Reply(waiter.id, result));
         }
-        if still && self.roles.writers == 0 && !self.roles.explicit {
+    }
+
+    /// A Primary serves who came while a demotion was going on that did not happen, and is demoted when
+    /// nobody is left, however that came about.
+    fn serve_openers(&mut self) {
+        if self.role != Role::Primary || self.roles.becoming || self.twopc.wants(Purpose::Demote) {
+            return;
+        }
+        self.answer_waiters();
+        if self.roles.writers == 0 && !self.roles.explicit {
             self.roles.demoting = true;
         }
-        self.changed = true;
     }
 
     pub(super) fn demote_done(&mut self, result: Result<(), Refusal>) {

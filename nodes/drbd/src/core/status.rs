@@ -230,6 +230,7 @@ impl Resource {
     pub(super) fn set_peer_role(&mut self, c: usize, role: Role) {
         if self.conns[c].role != role {
             self.conns[c].role = role;
+            self.forget_flushes();
             self.changed = true;
             self.notice(Notice::PeerRole(self.conns[c].node, role));
         }
