@@ -560,6 +560,8 @@ impl Resource {
         pd.agreed = outcome == Outcome::None && pd.bits_offered() == 0 && same;
         pd.offered = None;
         pd.reconcile = false;
+        // That both agree may be all that somebody waits for.
+        self.changed = true;
         self.set_repl(c, v, ReplState::Established);
         let Some(state) = self.conns[c].volumes[v].state else { return };
         self.adopt_exposed(c, v, state);

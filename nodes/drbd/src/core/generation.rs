@@ -138,6 +138,10 @@ impl Resource {
         } else {
             let old = self.devices[v].exposed;
             self.devices[v].predecessor.get_or_insert(old);
+            if self.devices[v].disk == DiskState::Consistent {
+                // The peers' copies get it, an own one that nobody vouches for does not: it is behind.
+                self.set_disk(v, DiskState::Outdated);
+            }
         }
         self.devices[v].exposed = uuid;
         self.nobody_missed(v);
