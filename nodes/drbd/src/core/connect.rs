@@ -423,6 +423,10 @@ impl Resource {
 
     /// Why a verdict cannot be carried out.
     fn refusal(&mut self, c: usize, v: usize, verdict: Verdict) -> Option<Refusal> {
+        let theirs = self.conns[c].volumes[v].uuids.as_ref().map_or(Uuid::NONE, |u| u.current);
+        if self.takes_up(v, theirs) {
+            return Some(Refusal::HandshakeRetry);
+        }
         let primary = self.role == Role::Primary;
         match verdict.outcome {
             Outcome::SplitBrain(_) | Outcome::Unrelated if self.is_unsettled(c, v) => {

@@ -45,6 +45,7 @@ impl Resource {
             if self.devices[v].new_uuid && self.data_accessible(v) && !self.would_rotate(v) {
                 self.devices[v].new_uuid = false;
                 self.devices[v].new_session = false;
+                self.devices[v].predecessor = None;
             }
         }
         if !self.needs_generation_now() {
@@ -147,8 +148,13 @@ impl Resource {
         self.nobody_missed(v);
         self.notice(Notice::NewCurrentUuid(volume, uuid));
         if !diskful {
+            let abandoned = self.devices[v].abandoned.take();
             for c in 0..self.conns.len() {
                 if self.conns[c].connected() {
+                    if let Some(uuid) = abandoned {
+                        // Whoever has it is recognised by those who have what follows it.
+                        self.send(c, Packet::CurrentUuid { volume, uuid, weak });
+                    }
                     self.send(c, Packet::CurrentUuid { volume, uuid, weak });
                     self.note_exposed(c, v, uuid, weak);
                 }
@@ -227,9 +233,24 @@ impl Resource {
         let primary = self.role == Role::Primary;
         let device = &mut self.devices[v];
         if let Some(old) = device.predecessor.take() {
+            device.abandoned = Some(device.exposed);
             device.exposed = old;
             device.new_uuid |= primary;
         }
+    }
+
+    /// A peer did get the generation that was given up: it is this node's after all. `true`: it is taken
+    /// up again, so the peer has to be told of it instead of the one before.
+    pub(super) fn takes_up(&mut self, v: usize, uuid: Uuid) -> bool {
+        let free = self.role == Role::Primary && !self.data_accessible(v);
+        let device = &mut self.devices[v];
+        let ours = device.abandoned.is_some_and(|abandoned| abandoned.same(uuid));
+        if ours && free {
+            device.predecessor = Some(device.exposed);
+            device.exposed = uuid;
+            device.abandoned = None;
+        }
+        ours && free
     }
 
     /// A lost disk takes a generation that waits for its superblock with it.

@@ -107,6 +107,8 @@ pub(super) struct Device {
     /// Without a disk: the generation before `exposed`, until a peer with data confirmed that it
     /// has `exposed`.
     pub predecessor: Option<Uuid>,
+    /// A generation that was given up because nobody could confirm it; a peer may have it yet.
+    pub abandoned: Option<Uuid>,
     pub quorum: bool,
     /// A new current UUID is due before the next request.
     pub new_uuid: bool,
