@@ -193,6 +193,7 @@ impl Resource {
     }
 
     fn end_peer_device(&mut self, c: usize, v: usize) {
+        let finished = self.may_have_finished(c, v);
         self.abort_resync(c, v);
         self.set_repl(c, v, ReplState::Off);
         let pd = &mut self.conns[c].volumes[v];
@@ -205,7 +206,9 @@ impl Resource {
         pd.agreed = false;
         pd.unannounced.clear();
         let disk = match pd.disk {
-            disk @ (DiskState::Inconsistent | DiskState::Outdated) => disk,
+            // Unless it got the last block just now, and is UpToDate without our having heard of it.
+            DiskState::Inconsistent if !finished => DiskState::Inconsistent,
+            DiskState::Outdated => DiskState::Outdated,
             _ => DiskState::DUnknown,
         };
         self.set_peer_disk(c, v, disk);

@@ -72,8 +72,10 @@ impl ResyncRequest {
 impl Resource {
     pub(super) fn start_source(&mut self, c: usize, v: usize, bits: Bits) {
         let node = self.conns[c].node;
-        let peer_current =
-            self.conns[c].volumes[v].uuids.as_ref().map_or(Uuid::NONE, |u| u.current);
+        let theirs = self.conns[c].volumes[v].uuids.as_ref();
+        let peer_current = theirs.map_or(Uuid::NONE, |u| u.current);
+        // The target of another resync presents what it is about to be, not what it is.
+        let borrowed = theirs.is_some_and(|u| u.flags.has(UuidFlags::SYNC_TARGET));
         let device = &mut self.devices[v];
         let Some(slot) = device.slot(node) else { return };
         let consistent = device.disk == DiskState::Consistent;
@@ -93,7 +95,8 @@ impl Resource {
                 None => device.bitmaps[slot].fill(),
             },
         }
-        if bits != Bits::Use && !peer_current.is_fresh() {
+        let own = device.md.peer(node).bitmap_uuid;
+        if bits != Bits::Use && !peer_current.is_fresh() && !(borrowed && !own.is_none()) {
             device.md.peer_mut(node).bitmap_uuid = peer_current;
         }
         self.doubt_unacked(v, node);
@@ -713,6 +716,20 @@ impl Resource {
         if self.devices[v].weight(node) > 0 && !self.bits_are_in_flight(c, v) {
             self.renegotiate(c, v);
         }
+    }
+
+    /// Could the target of a resync from here have ended it, as far as this side knows: was everything
+    /// sent that it lacks?
+    pub(super) fn may_have_finished(&self, c: usize, v: usize) -> bool {
+        let source =
+            matches!(self.conns[c].volumes[v].repl, ReplState::SyncSource | ReplState::PausedSyncS);
+        let device = &self.devices[v];
+        let Some(slot) = device.slot(self.conns[c].node).filter(|_| source) else { return false };
+        let bitmap = &device.bitmaps[slot];
+        let sent = self.resync_reqs.iter().map(|(_, req)| req);
+        let sent = sent.filter(|req| req.conn == c && req.volume == v && req.is_source);
+        let covered = sent.flat_map(|req| req.at.iter()).filter(|block| bitmap.is_set(*block));
+        covered.count() as u64 >= bitmap.weight()
     }
 
     /// Acks that still clear bits may be on their way.

@@ -297,12 +297,24 @@ impl Resource {
         let initiator = request.id.initiator;
         match request.change {
             Change::Promote => self.vote_on_promote(initiator),
+            Change::Empty => self.vote_on_settling(initiator),
             Change::Disconnect { .. } if request.target == Some(self.me()) => {
                 (self.role == Role::Primary && !self.quorum_without(initiator))
                     .then_some(Refusal::NoQuorum)
             }
             _ => None,
         }
+    }
+
+    /// A copy that asks whether it may call itself UpToDate may not, if a node without a disk saw that
+    /// a Primary went on without it.
+    fn vote_on_settling(&self, initiator: NodeId) -> Option<Refusal> {
+        let c = self.conn_of(initiator)?;
+        let left_behind = (0..self.devices.len()).any(|v| {
+            let state = self.conns[c].volumes[v].state;
+            state.is_some_and(|state| state.disk == DiskState::Consistent) && self.distrusts(c, v)
+        });
+        left_behind.then_some(Refusal::NoUpToDateDisk)
     }
 
     fn vote_on_promote(&self, initiator: NodeId) -> Option<Refusal> {
