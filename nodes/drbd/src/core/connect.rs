@@ -38,22 +38,27 @@ impl Resource {
         }
         Uuids {
             current: resolved.unwrap_or(device.md.current),
-            dirty_bits: match conn.config.diskful {
-                true => device.weight(conn.node),
-                false => self.unsettled_bits(v),
-            },
+            dirty_bits: device.weight(conn.node),
             flags: UuidFlags(flags),
             node_mask: self.primaries_beside(c),
-            bitmap: self.slots_listed(v),
+            bitmap: match conn.config.diskful {
+                true => self.slots_listed(v),
+                false => self.slots_settled(v),
+            },
             history: device.md.history.iter().copied().filter(|h| !h.is_none()).collect(),
         }
     }
 
-    /// Bits towards copies that this one is not connected to: what a peer without a disk has to know
-    /// before it takes two copies of one generation for the same.
-    fn unsettled_bits(&self, v: usize) -> u64 {
-        let away = self.conns.iter().filter(|conn| conn.config.diskful && !conn.connected());
-        away.map(|conn| self.devices[v].weight(conn.node)).max().unwrap_or(0)
+    /// Slots as a peer without a disk is told of them. A copy of this generation that is away, and that
+    /// this one has bits for, is not listed, which means unknown: before the two have compared, nobody
+    /// is to take them for the same.
+    fn slots_settled(&self, v: usize) -> Vec<(NodeId, Uuid)> {
+        let mut slots = self.slots_listed(v);
+        slots.retain(|(node, uuid)| {
+            let away = self.conn_of(*node).is_none_or(|c| !self.conns[c].connected());
+            !(away && uuid.is_none() && self.devices[v].weight(*node) > 0)
+        });
+        slots
     }
 
     /// Primaries that this node is connected to, but for the peer: whose writes it does not miss.
@@ -304,24 +309,26 @@ impl Resource {
     fn is_doubtful(&self, c: usize, v: usize) -> bool {
         let mine = &self.conns[c];
         let Some(uuids) = &mine.volumes[v].uuids else { return false };
-        let settled = !has_crashed(uuids) && uuids.dirty_bits == 0;
         // A Primary knows better what the copies hold that it has written to all along.
         let in_use = self.role == Role::Primary && mine.volumes[v].disk == DiskState::UpToDate;
         if self.devices[v].has_disk() || in_use {
             return false;
         }
-        (mine.volumes[v].doubted && !settled)
-            || self.conns.iter().enumerate().any(|(other, conn)| {
+        let copies =
+            || self.conns.iter().filter(|conn| conn.config.diskful && conn.node != mine.node);
+        let unsettled = copies().any(|conn| !lists(uuids, conn.node));
+        (mine.volumes[v].doubted && unsettled)
+            || copies().filter(|conn| conn.connected()).any(|conn| {
                 let pd = &conn.volumes[v];
                 let good = pd.state.is_some_and(|state| state.disk == DiskState::UpToDate);
-                let same = |u: &&Arc<Uuids>| u.current.same(uuids.current);
-                let better = pd.uuids.as_ref().filter(same).is_some_and(|u| {
-                    has_crashed(uuids) && !has_crashed(u)
-                        || has_crashed(uuids) == has_crashed(u)
-                            && uuids.dirty_bits + u.dirty_bits > 0
-                            && followed_further(conn, mine)
-                });
-                other != c && conn.connected() && good && better
+                let Some(theirs) = pd.uuids.as_ref().filter(|_| good) else { return false };
+                let differ = !lists(uuids, conn.node) || !lists(theirs, mine.node);
+                let better = match (has_crashed(uuids), has_crashed(theirs)) {
+                    (true, false) => true,
+                    (false, true) => false,
+                    _ => followed_further(conn, mine),
+                };
+                theirs.current.same(uuids.current) && differ && better
             })
     }
 
@@ -745,6 +752,10 @@ impl Resource {
 
 fn has_crashed(uuids: &Uuids) -> bool {
     uuids.flags.has(UuidFlags::CRASHED_PRIMARY)
+}
+
+fn lists(uuids: &Uuids, node: NodeId) -> bool {
+    uuids.bitmap.iter().any(|(listed, _)| *listed == node)
 }
 
 /// Which of two copies would be the source if they were connected?

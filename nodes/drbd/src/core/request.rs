@@ -626,8 +626,10 @@ impl Resource {
     /// by a barrier counts as being on the peer.
     pub(super) fn forget_sent(&mut self, c: usize) {
         let node = self.conns[c].node;
-        self.conns[c].sent_in_epoch = 0;
-        self.conns[c].barriers.clear();
+        if !self.quirk("stale-barrier-after-reconnect") {
+            self.conns[c].sent_in_epoch = 0;
+            self.conns[c].barriers.clear();
+        }
         let stuck = self.quirk("transfer-log-entry-stuck");
         let keys: Vec<usize> = self.log.iter().copied().collect();
         for key in keys {
@@ -635,10 +637,8 @@ impl Resource {
             if !req.sent.has(node) || req.done.has(node) {
                 continue;
             }
-            if stuck && req.pending.has(node) && req.local == Local::Pending {
-                continue;
-            }
             req.done.insert(node);
+            let was_pending = req.pending.has(node);
             req.pending.remove(node);
             let (v, at) = (req.volume, req.at);
             let acked = req.ok.has(node);
@@ -647,6 +647,9 @@ impl Resource {
             self.conns[c].volumes[v].unflushed |= acked;
             if let Some(at) = at {
                 self.set_out_of_sync(v, node, at);
+            }
+            if stuck && was_pending {
+                break;
             }
         }
         let reads: Vec<usize> = self
