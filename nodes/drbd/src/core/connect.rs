@@ -277,7 +277,8 @@ impl Resource {
     /// none is better than the others.
     fn misses_writes(&self, c: usize, v: usize) -> bool {
         let missed = |conn: &Conn| conn.connected() && conn.volumes[v].missed;
-        missed(&self.conns[c])
+        self.role == Role::Primary
+            && missed(&self.conns[c])
             && self.devices[v].disk != DiskState::UpToDate
             && self.conns.iter().any(|conn| conn.config.diskful && !missed(conn))
     }
@@ -285,10 +286,10 @@ impl Resource {
     /// A peer is back: what of this Primary's writes may it have lost?
     fn note_missed(&mut self, c: usize) {
         for v in 0..self.devices.len() {
-            let lacks = self.role == Role::Primary && self.lacks_writes(c, v);
-            let kept = self.conns[c].kept_on;
+            let (lacks, kept) = (self.lacks_writes(c, v), self.conns[c].kept_on);
+            let primary = self.role == Role::Primary;
             let pd = &mut self.conns[c].volumes[v];
-            pd.missed = lacks || (pd.unflushed && !kept);
+            pd.missed = primary && (lacks || (pd.unflushed && !kept));
         }
     }
 
