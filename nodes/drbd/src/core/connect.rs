@@ -646,11 +646,9 @@ impl Resource {
 
     /// Are all copies connected, without a resync, and none of them UpToDate or in use?
     pub(super) fn is_everybody_behind(&self, v: usize) -> bool {
-        // A Primary without a disk that works on this very generation has no data that is newer.
+        // A Primary without good data of its own that works on this very generation has none newer.
         let newer = |conn: &Conn| conn.role == Role::Primary && !self.is_seen_by(conn, v);
-        let primary = self.role == Role::Primary
-            || self.conns.iter().any(newer)
-            || !self.far_primaries.is_empty();
+        let primary = self.conns.iter().any(newer) || !self.far_primaries.is_empty();
         let mut copies = self.conns.iter().filter(|conn| conn.config.diskful);
         !primary
             && copies.all(|conn| {
@@ -660,12 +658,12 @@ impl Resource {
             })
     }
 
-    /// Does a peer without a disk see just the generation of this copy?
+    /// Does a peer without good data of its own see just the generation of this copy?
     fn is_seen_by(&self, conn: &Conn, v: usize) -> bool {
         let pd = &conn.volumes[v];
         let current = self.devices[v].md.current;
         let sees = pd.uuids.as_ref().is_some_and(|uuids| uuids.current.same(current));
-        pd.disk <= DiskState::Failed && sees
+        (pd.disk <= DiskState::Failed || pd.disk == DiskState::Outdated) && sees
     }
 
     /// A copy that is only Consistent is UpToDate if a Primary without a disk of its own works on

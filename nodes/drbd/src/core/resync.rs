@@ -619,12 +619,14 @@ impl Resource {
     }
 
     /// Is the peer's copy good, idle and of this generation, and had it no bit for this node when it
-    /// last told its UUIDs? (What a resync from a third node changes there, only its bits know.)
+    /// last told its UUIDs? (What a resync from a third node changes there, only its bits know.) Nobody
+    /// can tell of a Primary: what it has just written may be on its way to here.
     fn agrees(&self, c: usize, v: usize) -> bool {
         let (conn, pd) = (&self.conns[c], &self.conns[c].volumes[v]);
         let whole = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
         let clean = pd.uuids.as_ref().is_some_and(|uuids| uuids.dirty_bits == 0);
-        conn.connected() && whole && clean && self.same_generation(c, v)
+        let quiet = conn.connected() && conn.role != Role::Primary;
+        quiet && whole && clean && self.same_generation(c, v)
     }
 
     /// Is a write of the range on its way: not confirmed everywhere if it is this node's, not covered
