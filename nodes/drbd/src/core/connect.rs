@@ -630,13 +630,17 @@ impl Resource {
         }
     }
 
-    /// All copies are connected, none is UpToDate, and this one agreed with each of them on one
-    /// generation without a bit between them: none of them can be behind another.
+    /// All copies are connected, none is UpToDate, and this one agreed with each that is not Inconsistent
+    /// on one generation without a bit between them: none of them can be behind another. (What an
+    /// Inconsistent copy has, no write relied on.)
     pub(super) fn everybody_is_here(&mut self) {
         for v in 0..self.devices.len() {
             let all = self.is_everybody_behind(v) && {
                 let mut copies = self.conns.iter().filter(|conn| conn.config.diskful);
-                copies.all(|conn| conn.volumes[v].agreed)
+                copies.all(|conn| {
+                    let pd = &conn.volumes[v];
+                    pd.agreed || pd.disk == DiskState::Inconsistent
+                })
             };
             if all && self.devices[v].disk == DiskState::Outdated {
                 self.set_disk(v, DiskState::Consistent);
@@ -653,7 +657,8 @@ impl Resource {
         !primary
             && copies.all(|conn| {
                 let pd = &conn.volumes[v];
-                let behind = matches!(pd.disk, DiskState::Outdated | DiskState::Consistent);
+                use DiskState::{Consistent, Inconsistent, Outdated};
+                let behind = matches!(pd.disk, Inconsistent | Outdated | Consistent);
                 conn.connected() && behind && pd.repl == ReplState::Established
             })
     }

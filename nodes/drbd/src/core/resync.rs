@@ -911,7 +911,8 @@ impl Resource {
         (0..self.conns.len()).find(|c| {
             let pd = &self.conns[*c].volumes[v];
             let good = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
-            let unsure = everybody && self.conns[*c].config.diskful && !pd.agreed;
+            let sound = self.conns[*c].config.diskful && pd.disk > DiskState::Inconsistent;
+            let unsure = everybody && sound && !pd.agreed;
             good && self.source_is_stable(*c, v) || unsure
         })
     }
