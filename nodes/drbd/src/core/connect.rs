@@ -377,7 +377,18 @@ impl Resource {
         let Some(uuids) = &self.conns[c].volumes[v].uuids else { return false };
         let exposed = device.exposed;
         let other = !exposed.is_none() && !uuids.current.same(exposed);
-        !device.has_disk() && other && !self.succeeds(uuids, exposed)
+        !device.has_disk() && other && !self.succeeds(uuids, exposed) && !self.is_lost(v, exposed)
+    }
+
+    /// Every copy is connected, and none has this generation: its only copy crashed before it had noted
+    /// it, so nothing was acknowledged under it. A Primary may still hold requests of it.
+    fn is_lost(&self, v: usize, generation: Uuid) -> bool {
+        let lacks = |conn: &Conn| {
+            let uuids = conn.volumes[v].uuids.as_ref();
+            conn.connected() && uuids.is_some_and(|uuids| !uuids.current.same(generation))
+        };
+        self.role == Role::Secondary
+            && self.conns.iter().filter(|conn| conn.config.diskful).all(lacks)
     }
 
     /// Does somebody with these UUIDs know `old` as a generation before its own?

@@ -133,6 +133,11 @@ fn by_uuids(me: &Side, peer: &Side) -> Verdict {
         return equal(me, peer);
     }
     let use_bits = Bits::Use;
+    // Each was once the other's source: neither slot says which of them went on. (DRBD would make both
+    // of them the target.)
+    if peer.slot(me.node).same(mine) && me.slot(peer.node).same(theirs) {
+        return verdict("bitmap-both", Outcome::SplitBrain(true));
+    }
     if peer.slot(me.node).same(mine) {
         return verdict("bitmap-peer", Outcome::Target(use_bits));
     }

@@ -62,6 +62,9 @@ impl Resource {
             _ if !device.configured_diskful => Voter::Diskless,
             _ => Voter::Unknown,
         };
+        // Without a disk and without quorum, what is known of an absent copy may be long past: another
+        // copy may have brought it up to date.
+        let knows = device.has_disk() || device.quorum;
         let voter = |conn: &super::parts::Conn| {
             let disk = conn.volumes[v].disk;
             let outdated =
@@ -71,7 +74,9 @@ impl Resource {
                 (true, true) if disk == DiskState::UpToDate => Voter::UpToDate,
                 (true, true) => Voter::Present,
                 (false, false) => Voter::MissingDiskless,
-                (false, true) if disk <= DiskState::Outdated || outdated => Voter::Outdated,
+                (false, true) if knows && (disk <= DiskState::Outdated || outdated) => {
+                    Voter::Outdated
+                },
                 (false, true)
                     if self.quirk("quorumless-without-proof")
                         || (device.quorum && !self.members.has(conn.node)) =>

@@ -330,10 +330,8 @@ impl Resource {
         // A node without a disk that saw a newer generation does not help old data to a majority.
         let c = self.conn_of(initiator)?;
         let stale = (0..self.devices.len()).any(|v| {
-            let diskful = self.conns[c].config.diskful;
-            diskful
-                && self.conns[c].volumes[v].disk >= DiskState::Consistent
-                && self.distrusts(c, v)
+            let claims = self.conns[c].volumes[v].state.map(|state| state.disk);
+            claims.is_some_and(|disk| disk >= DiskState::Consistent) && self.distrusts(c, v)
         });
         stale.then_some(Refusal::NoUpToDateDisk)
     }
