@@ -262,9 +262,10 @@ impl Resource {
             return self.give_way(c);
         }
         let disk = match state.disk {
-            DiskState::UpToDate if self.distrusts(c, v) || self.misses_writes(c, v) => {
+            DiskState::UpToDate | DiskState::Consistent if self.distrusts(c, v) => {
                 DiskState::Outdated
             }
+            DiskState::UpToDate if self.misses_writes(c, v) => DiskState::Outdated,
             DiskState::UpToDate if self.is_doubtful(c, v) => DiskState::Consistent,
             DiskState::Attaching | DiskState::Detaching | DiskState::Failed => DiskState::Diskless,
             DiskState::Negotiating => return,
@@ -325,8 +326,10 @@ impl Resource {
                 let Some(theirs) = pd.uuids.as_ref().filter(|_| good) else { return false };
                 let differ = !lists(uuids, conn.node) || !lists(theirs, mine.node);
                 let better = match (has_crashed(uuids), has_crashed(theirs)) {
+                    // Who kept running has all that a crashed Primary acknowledged. Of two that
+                    // rebooted, neither is sure to.
                     (true, false) => true,
-                    (false, true) => false,
+                    (false, true) => !mine.kept_on,
                     _ => followed_further(conn, mine),
                 };
                 theirs.current.same(uuids.current) && differ && better
@@ -378,6 +381,18 @@ impl Resource {
         let exposed = device.exposed;
         let other = !exposed.is_none() && !uuids.current.same(exposed);
         !device.has_disk() && other && !self.succeeds(uuids, exposed) && !self.is_lost(v, exposed)
+    }
+
+    /// Does a peer without a disk know a generation that this Secondary never heard of?
+    fn presents_the_unknown(&self, c: usize, v: usize) -> bool {
+        let md = &self.devices[v].md;
+        let Some(uuids) = &self.conns[c].volumes[v].uuids else { return false };
+        let known = |uuid: Uuid| {
+            md.history.iter().any(|old| old.same(uuid))
+                || NodeId::all().any(|node| md.peer(node).bitmap_uuid.same(uuid))
+        };
+        let unknown = !uuids.current.same(md.current) && !known(uuids.current);
+        self.role == Role::Secondary && !uuids.current.is_none() && unknown
     }
 
     /// Every copy is connected, and none has this generation: its only copy crashed before it had noted
@@ -621,6 +636,10 @@ impl Resource {
             });
             if diskless_primary && other && mine > DiskState::Outdated {
                 self.set_disk(v, DiskState::Outdated);
+            } else if mine == DiskState::UpToDate && self.presents_the_unknown(c, v) {
+                // It saw a Primary that went on without this copy, or one whose word came to nothing:
+                // it will say which when asked.
+                self.set_disk(v, DiskState::Consistent);
             }
             return;
         }
@@ -755,6 +774,7 @@ impl Resource {
                 self.set_disk(v, disk);
             }
             _ if waiting => {}
+            _ if self.is_another(v) => self.set_disk(v, disk.min(DiskState::Outdated)),
             _ => {
                 if disk == DiskState::UpToDate {
                     self.devices[v].exposed = self.devices[v].md.current;
@@ -762,6 +782,15 @@ impl Resource {
                 self.set_disk(v, disk);
             }
         }
+    }
+
+    /// Nobody is there to compare with, and the disk that was attached does not have the data that this
+    /// node worked with. (DRBD refuses to attach it to a Primary that is not connected.)
+    fn is_another(&self, v: usize) -> bool {
+        let (md, exposed) = (&self.devices[v].md, self.devices[v].exposed);
+        let newer = md.history.iter().any(|old| old.same(exposed));
+        let other = !exposed.is_none() && !exposed.same(md.current);
+        other && (self.role == Role::Primary || !newer)
     }
 }
 

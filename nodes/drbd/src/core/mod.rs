@@ -70,7 +70,7 @@ pub struct Resource {
     /// Something changed that `status` has to look at.
     changed: bool,
     down: Option<CommandId>,
-    /// The Primary that was lost last, until it is back.
+    /// The Primary that was lost last, or stepped down, until it is back.
     lost_primary: Option<NodeId>,
     /// Primaries of the last commit that this node has no connection to.
     far_primaries: NodeMask,

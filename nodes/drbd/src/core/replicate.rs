@@ -60,7 +60,12 @@ impl Resource {
         if !self.devices[v].has_disk() || self.devices[v].disk == DiskState::Negotiating {
             return self.peer_write_done(key, false);
         }
-        if self.others_to_inform(v, node) {
+        let alone = self.sender_lacks_disk(c, v);
+        if alone {
+            // What it sends it does not have itself.
+            self.set_out_of_sync(v, node, at);
+        }
+        if alone || self.others_to_inform(v, node) {
             self.peer_reqs[key].tracked = true;
             self.conns[c].unacked.push_back(key);
         }
@@ -78,6 +83,13 @@ impl Resource {
     /// Is there a third node with a disk, which might miss what this peer sends?
     pub(super) fn others_to_inform(&self, v: usize, sender: NodeId) -> bool {
         self.slots_listed(v).iter().any(|(node, _)| *node != sender)
+    }
+
+    /// Does a peer that should have a copy write without one?
+    fn sender_lacks_disk(&self, c: usize, v: usize) -> bool {
+        let conn = &self.conns[c];
+        let disk = conn.volumes[v].state.map_or(DiskState::DUnknown, |state| state.disk);
+        self.devices[v].slot(conn.node).is_some() && disk < DiskState::Inconsistent
     }
 
     pub(super) fn peer_locked(&mut self, key: usize) {
@@ -261,10 +273,8 @@ impl Resource {
         let (v, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
         let sender = self.conns[c].node;
         for (node, _) in self.slots_listed(v) {
-            if node == sender {
-                continue;
-            }
             match mask.has(node) {
+                true if node == sender => {}
                 true => self.clear_out_of_sync(v, node, at),
                 false => self.missed(v, node, at),
             }

@@ -825,7 +825,8 @@ impl Resource {
         device.md.push_history(old);
         device.md.peer_mut(source_node).flags.put(PeerFlags::FULL_SYNC, false);
         device.exposed = source.current;
-        device.crashed_primary = false;
+        // What the source was as a crashed Primary, its likeness is, too. (DRBD forgets it.)
+        device.crashed_primary = source.flags.has(UuidFlags::CRASHED_PRIMARY);
         device.md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, false);
         self.md_sync(v, Work::ResyncEnd(c, v));
     }

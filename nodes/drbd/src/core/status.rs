@@ -234,10 +234,21 @@ impl Resource {
 
     pub(super) fn set_peer_role(&mut self, c: usize, role: Role) {
         if self.conns[c].role != role {
-            self.conns[c].role = role;
+            let before = std::mem::replace(&mut self.conns[c].role, role);
+            self.follow_to_the_end(c, before, role);
             self.forget_flushes();
             self.changed = true;
             self.notice(Notice::PeerRole(self.conns[c].node, role));
+        }
+    }
+
+    /// Who followed a Primary until it stepped down has all of it: more than one that lost it before.
+    fn follow_to_the_end(&mut self, c: usize, before: Role, now: Role) {
+        let node = self.conns[c].node;
+        match (before, now) {
+            (Role::Primary, Role::Secondary) => self.lost_primary = Some(node),
+            (_, Role::Primary) if self.lost_primary == Some(node) => self.lost_primary = None,
+            _ => {}
         }
     }
 

@@ -525,6 +525,9 @@ impl Resource {
             (Purpose::Connect(node), Err(refusal)) => self.connect_refused(node, refusal),
             (Purpose::Confirm, Ok(())) => self.generation_confirmed(),
             (Purpose::LostPeer, Ok(())) => {}
+            (Purpose::LostPeer, Err(Refusal::NoUpToDateDisk | Refusal::FailedByPeer)) => {
+                self.left_behind();
+            }
             (Purpose::Confirm | Purpose::LostPeer, Err(_)) => self.again(purpose, retries, 0),
             (Purpose::Promote | Purpose::Demote, Err(_)) if transient => {
                 self.again(purpose, retries, 0);
@@ -534,6 +537,15 @@ impl Resource {
             (Purpose::Disconnect(..), Err(_)) if transient => self.again(purpose, retries, 0),
             (Purpose::Disconnect(node, reply), result) => {
                 self.disconnect_done(node, reply, result);
+            }
+        }
+    }
+
+    /// A Primary went on without this node's copies, as a node without a disk saw.
+    fn left_behind(&mut self) {
+        for v in 0..self.devices.len() {
+            if self.devices[v].disk == DiskState::Consistent {
+                self.set_disk(v, DiskState::Outdated);
             }
         }
     }
