@@ -283,6 +283,9 @@ impl Resource {
             device.bm_dirty.extend(device.layout.bitmap_pages(at.start, at.end() - 1));
             self.on_conn(node, |r, c| r.conns[c].volumes[v].agreed = false);
         }
+        if let Some(c) = self.conn_of(node) {
+            self.resync_reqs.iter_mut().for_each(|(_, req)| req.dirty(c, v, at));
+        }
     }
 
     /// Clears the bits towards one node.

@@ -58,11 +58,19 @@ pub(super) struct ResyncRequest {
     active: bool,
     /// Given up; goes when the lower device is done.
     dead: bool,
+    /// A write in the range came after the content was asked for, and one side lacks it: the bits
+    /// stay, whatever becomes of the request.
+    dirtied: bool,
     /// Source: not before this position of a Primary's stream is received.
     after: Option<(usize, Dagtag)>,
 }
 
 impl ResyncRequest {
+    /// A write that `conn` lacks, or sent alone: what is on its way there, or from there, is old.
+    pub fn dirty(&mut self, conn: usize, v: usize, at: Blocks) {
+        self.dirtied |= self.conn == conn && self.volume == v && self.at.overlaps(at);
+    }
+
     /// The disk is gone, and its activity log with it.
     pub fn lost_disk(&mut self, v: usize) {
         self.active &= self.volume != v;
@@ -355,6 +363,7 @@ impl Resource {
             active: false,
             dead: false,
             after: None,
+            dirtied: false,
         })
     }
 
@@ -529,7 +538,9 @@ impl Resource {
         let node = self.conns[c].node;
         match result {
             Ok(_) => {
-                self.clear_out_of_sync(v, node, at);
+                if !self.resync_reqs[key].dirtied {
+                    self.clear_out_of_sync(v, node, at);
+                }
                 self.send(c, Packet::RsWriteAck { id });
                 self.end_target_request(c, v, key);
             }
@@ -575,6 +586,7 @@ impl Resource {
             .find(|(_, req)| req.conn == c && req.is_source && req.id == id && !req.dead);
         let Some((key, req)) = found else { return };
         let (v, at, node) = (req.volume, req.at, self.conns[c].node);
+        let ok = ok && !req.dirtied;
         if ok {
             self.clear_out_of_sync(v, node, at);
         }

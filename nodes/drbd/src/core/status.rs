@@ -76,7 +76,7 @@ impl Resource {
                 (false, false) => Voter::MissingDiskless,
                 (false, true) if knows && (disk <= DiskState::Outdated || outdated) => {
                     Voter::Outdated
-                },
+                }
                 (false, true)
                     if self.quirk("quorumless-without-proof")
                         || (device.quorum && !self.members.has(conn.node)) =>
