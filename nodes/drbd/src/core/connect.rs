@@ -49,9 +49,9 @@ impl Resource {
         }
     }
 
-    /// Slots as a peer without a disk is told of them. A copy of this generation that is away, and that
-    /// this one has bits for, is not listed, which means unknown: before the two have compared, nobody
-    /// is to take them for the same.
+    /// Slots as a peer without a disk is told of them. A copy of this generation that is away, and
+    /// that this one has bits for, is not listed, which means unknown: before the two have
+    /// compared, nobody is to take them for the same.
     fn slots_settled(&self, v: usize) -> Vec<(NodeId, Uuid)> {
         let mut slots = self.slots_listed(v);
         slots.retain(|(node, uuid)| {
@@ -274,8 +274,8 @@ impl Resource {
         self.set_peer_disk(c, v, disk);
     }
 
-    /// Does the peer lack writes that this Primary completes on other copies alone? If all lack some,
-    /// none is better than the others.
+    /// Does the peer lack writes that this Primary completes on other copies alone? If all lack
+    /// some, none is better than the others.
     fn misses_writes(&self, c: usize, v: usize) -> bool {
         let missed = |conn: &Conn| conn.connected() && conn.volumes[v].missed;
         self.role == Role::Primary
@@ -305,9 +305,9 @@ impl Resource {
         }
     }
 
-    /// Another copy of the same generation is the one to read, until the two have compared: this one
-    /// was Primary when it crashed and may have lost what it had not flushed, or followed a lost
-    /// Primary less far.
+    /// Another copy of the same generation is the one to read, until the two have compared: this
+    /// one was Primary when it crashed and may have lost what it had not flushed, or followed a
+    /// lost Primary less far.
     fn is_doubtful(&self, c: usize, v: usize) -> bool {
         let mine = &self.conns[c];
         let Some(uuids) = &mine.volumes[v].uuids else { return false };
@@ -358,8 +358,8 @@ impl Resource {
         }
     }
 
-    /// What a Primary does not believe, others must not believe either: the next generation leaves the
-    /// copy out.
+    /// What a Primary does not believe, others must not believe either: the next generation leaves
+    /// the copy out.
     fn exclude_unbelieved(&mut self, c: usize, v: usize) {
         let pd = &self.conns[c].volumes[v];
         let exposed = self.devices[v].exposed;
@@ -395,8 +395,8 @@ impl Resource {
         self.role == Role::Secondary && !uuids.current.is_none() && unknown
     }
 
-    /// Every copy is connected, and none has this generation: its only copy crashed before it had noted
-    /// it, so nothing was acknowledged under it. A Primary may still hold requests of it.
+    /// Every copy is connected, and none has this generation: its only copy crashed before it had
+    /// noted it, so nothing was acknowledged under it. A Primary may still hold requests of it.
     fn is_lost(&self, v: usize, generation: Uuid) -> bool {
         let lacks = |conn: &Conn| {
             let uuids = conn.volumes[v].uuids.as_ref();
@@ -498,8 +498,8 @@ impl Resource {
             .into_iter()
             .flatten()
             .any(|flags| flags.has(UuidFlags::SYNC_TARGET) || !flags.has(UuidFlags::STABLE));
-        // With quorum, one side at most has acknowledged anything since they parted: which one shows as
-        // soon as one of them meets a third. (DRBD ends the connection for good here.)
+        // With quorum, one side at most has acknowledged anything since they parted: which one
+        // shows as soon as one of them meets a third. (DRBD ends the connection for good here.)
         let quorate = |state: PeerState| state.quorum;
         let offered = pd.offered.as_ref().map(|offer| offer.state);
         let alone = ![offered, pd.state].into_iter().flatten().any(quorate);
@@ -637,8 +637,8 @@ impl Resource {
             if diskless_primary && other && mine > DiskState::Outdated {
                 self.set_disk(v, DiskState::Outdated);
             } else if mine == DiskState::UpToDate && self.presents_the_unknown(c, v) {
-                // It saw a Primary that went on without this copy, or one whose word came to nothing:
-                // it will say which when asked.
+                // It saw a Primary that went on without this copy, or one whose word came to
+                // nothing: it will say which when asked.
                 self.set_disk(v, DiskState::Consistent);
             }
             return;
@@ -660,9 +660,9 @@ impl Resource {
         }
     }
 
-    /// All copies are connected, none is UpToDate, and this one agreed with each that is not Inconsistent
-    /// on one generation without a bit between them: none of them can be behind another. (What an
-    /// Inconsistent copy has, no write relied on.)
+    /// All copies are connected, none is UpToDate, and this one agreed with each that is not
+    /// Inconsistent on one generation without a bit between them: none of them can be behind
+    /// another. (What an Inconsistent copy has, no write relied on.)
     pub(super) fn everybody_is_here(&mut self) {
         for v in 0..self.devices.len() {
             let all = self.is_everybody_behind(v) && {
@@ -784,8 +784,8 @@ impl Resource {
         }
     }
 
-    /// Nobody is there to compare with, and the disk that was attached does not have the data that this
-    /// node worked with. (DRBD refuses to attach it to a Primary that is not connected.)
+    /// Nobody is there to compare with, and the disk that was attached does not have the data that
+    /// this node worked with. (DRBD refuses to attach it to a Primary that is not connected.)
     fn is_another(&self, v: usize) -> bool {
         let (md, exposed) = (&self.devices[v].md, self.devices[v].exposed);
         let newer = md.history.iter().any(|old| old.same(exposed));

@@ -206,7 +206,8 @@ impl Resource {
         pd.agreed = false;
         pd.unannounced.clear();
         let disk = match pd.disk {
-            // Unless it got the last block just now, and is UpToDate without our having heard of it.
+            // Unless it got the last block just now, and is UpToDate without our having heard of
+            // it.
             DiskState::Inconsistent if !finished => DiskState::Inconsistent,
             DiskState::Outdated => DiskState::Outdated,
             _ => DiskState::DUnknown,

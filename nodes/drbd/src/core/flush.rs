@@ -12,14 +12,16 @@ impl Resource {
         if self.role != Role::Primary {
             return self.answer_as_source(c, seq);
         }
-        // Whatever was written up to here has to be confirmed, so that a peer ack can say who lacks it.
+        // Whatever was written up to here has to be confirmed, so that a peer ack can say who lacks
+        // it.
         self.close_epoch();
         let dagtag = self.dagtag;
         self.conns[c].flush_asked.push((seq, dagtag));
         self.answer_flushes();
     }
 
-    /// No Primary is left that could be asked: the source tells what it has of the last one's writes.
+    /// No Primary is left that could be asked: the source tells what it has of the last one's
+    /// writes.
     fn answer_as_source(&mut self, c: usize, seq: u32) {
         let (initiator, primary) = (self.conns[c].node, self.me());
         for v in 0..self.devices.len() {
@@ -62,8 +64,8 @@ impl Resource {
         }
     }
 
-    /// A Primary has sent its peer acks ahead of this: what `initiator` lacks of its writes was told
-    /// to it, and the answer goes the same way.
+    /// A Primary has sent its peer acks ahead of this: what `initiator` lacks of its writes was
+    /// told to it, and the answer goes the same way.
     pub(super) fn receive_flush_forward(&mut self, c: usize, seq: u32, initiator: NodeId) {
         let primary = self.conns[c].node;
         self.on_conn(initiator, |r, i| r.send(i, Packet::FlushRequestsAck { seq, primary }));

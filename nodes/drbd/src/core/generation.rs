@@ -29,8 +29,9 @@ pub(super) enum Generation {
 }
 
 impl Resource {
-    /// Is a new generation due, or being made? A volume without data waits for data first; its requests
-    /// fail or hold everything already, and those of the other volumes need not wait for it.
+    /// Is a new generation due, or being made? A volume without data waits for data first; its
+    /// requests fail or hold everything already, and those of the other volumes need not wait for
+    /// it.
     pub(super) fn needs_generation_now(&self) -> bool {
         let due = |v: usize| self.devices[v].new_uuid && self.data_accessible(v);
         self.generation != Generation::Idle || (0..self.devices.len()).any(due)
@@ -140,7 +141,8 @@ impl Resource {
             let old = self.devices[v].exposed;
             self.devices[v].predecessor.get_or_insert(old);
             if self.devices[v].disk == DiskState::Consistent {
-                // The peers' copies get it, an own one that nobody vouches for does not: it is behind.
+                // The peers' copies get it, an own one that nobody vouches for does not: it is
+                // behind.
                 self.set_disk(v, DiskState::Outdated);
             }
         }
@@ -239,8 +241,8 @@ impl Resource {
         }
     }
 
-    /// A peer did get the generation that was given up: it is this node's after all. `true`: it is taken
-    /// up again, so the peer has to be told of it instead of the one before.
+    /// A peer did get the generation that was given up: it is this node's after all. `true`: it is
+    /// taken up again, so the peer has to be told of it instead of the one before.
     pub(super) fn takes_up(&mut self, v: usize, uuid: Uuid) -> bool {
         let free = self.role == Role::Primary && !self.data_accessible(v);
         let device = &mut self.devices[v];
@@ -311,8 +313,8 @@ impl Resource {
 
     /// Would making a new current UUID change anything?
     fn would_rotate(&self, v: usize) -> bool {
-        // A node that is away may be a Primary with writes on hold, which must not come back to life
-        // behind those of this session. (DRBD makes none here unless a copy falls behind.)
+        // A node that is away may be a Primary with writes on hold, which must not come back to
+        // life behind those of this session. (DRBD makes none here unless a copy falls behind.)
         if self.devices[v].new_session && self.conns.iter().any(|conn| !conn.connected()) {
             return true;
         }

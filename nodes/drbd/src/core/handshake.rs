@@ -133,8 +133,8 @@ fn by_uuids(me: &Side, peer: &Side) -> Verdict {
         return equal(me, peer);
     }
     let use_bits = Bits::Use;
-    // Each was once the other's source: neither slot says which of them went on. (DRBD would make both
-    // of them the target.)
+    // Each was once the other's source: neither slot says which of them went on. (DRBD would make
+    // both of them the target.)
     if peer.slot(me.node).same(mine) && me.slot(peer.node).same(theirs) {
         return verdict("bitmap-both", Outcome::SplitBrain(true));
     }
@@ -173,8 +173,8 @@ fn equal(me: &Side, peer: &Side) -> Verdict {
     if again && peer_again {
         return Verdict { rule: "reconnected", outcome: Outcome::None };
     }
-    // What it wrote without quorum was never acknowledged, and the crash may have cost it what was: the
-    // copy that kept running has all of it. (DRBD looks at the lost quorum first.)
+    // What it wrote without quorum was never acknowledged, and the crash may have cost it what was:
+    // the copy that kept running has all of it. (DRBD looks at the lost quorum first.)
     let lost = |side: &Side, other: &Side| {
         lost(side) && !(crashed(side) && !crashed(other) && other.has(UuidFlags::RECONNECT))
     };
@@ -271,10 +271,10 @@ fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     Verdict { rule: "reconcile", outcome }
 }
 
-/// A split brain with a copy that is Inconsistent is none: that copy was being replaced by another, and
-/// what it had of its own is half gone. (As DRBD 8.4 has it; 9 lets quorum decide alone.) Where that
-/// goes on, the copy presents the generation that it is about to have; a Primary works on others'
-/// data. Theirs are the newer ones then.
+/// A split brain with a copy that is Inconsistent is none: that copy was being replaced by another,
+/// and what it had of its own is half gone. (As DRBD 8.4 has it; 9 lets quorum decide alone.) Where
+/// that goes on, the copy presents the generation that it is about to have; a Primary works on
+/// others' data. Theirs are the newer ones then.
 fn by_inconsistency(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     let idle = |side: &Side| !side.has(UuidFlags::SYNC_TARGET) && !side.primary;
     let bad = |side: &Side| side.disk == DiskState::Inconsistent && idle(side);

@@ -170,7 +170,8 @@ pub(super) struct PeerDevice {
     pub doubted: bool,
     /// It acknowledged writes of this Primary that it may not have flushed when it was lost.
     pub unflushed: bool,
-    /// It came back without writes of this Primary that another copy has, and no generation tells yet.
+    /// It came back without writes of this Primary that another copy has, and no generation tells
+    /// yet.
     pub missed: bool,
     /// Ranges that the peer was resynced in from here, and nobody was told of (P_PEERS_IN_SYNC).
     pub unannounced: Vec<Blocks>,

@@ -208,10 +208,10 @@ impl Resource {
         self.finish_epoch(c);
     }
 
-    /// Write ordering "flush": the oldest epochs, once all their writes are done, are flushed and then
-    /// acknowledged. One flush serves all that are complete when it starts: a disk that flushes more
-    /// slowly than epochs come would fall behind further and further, and with it the peer acks.
-    /// (DRBD, which reads nothing while it flushes, slows the sender down instead.)
+    /// Write ordering "flush": the oldest epochs, once all their writes are done, are flushed and
+    /// then acknowledged. One flush serves all that are complete when it starts: a disk that
+    /// flushes more slowly than epochs come would fall behind further and further, and with it the
+    /// peer acks. (DRBD, which reads nothing while it flushes, slows the sender down instead.)
     fn finish_epoch(&mut self, c: usize) {
         let epochs = &mut self.conns[c].epochs;
         if epochs.front().is_none_or(|epoch| epoch.flushing) {
@@ -323,8 +323,8 @@ impl Resource {
         self.resync_progress(c, v);
     }
 
-    /// The source of a resync says who holds the same in a range. The target believes it where nothing
-    /// dirtied the range since; another copy while no write in the range is on its way.
+    /// The source of a resync says who holds the same in a range. The target believes it where
+    /// nothing dirtied the range since; another copy while no write in the range is on its way.
     pub(super) fn receive_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks, mask: NodeMask) {
         let sender = self.conns[c].node;
         let device = &mut self.devices[v];

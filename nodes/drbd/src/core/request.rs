@@ -361,9 +361,9 @@ impl Resource {
         self.changed = true;
     }
 
-    /// Takes the contents of a write that went out back to the held ones. Its place in the log stays, as
-    /// if it were completed: the copies that have it wait to be told, by a peer ack in its turn, which
-    /// others do not. The next peer ack would speak for it otherwise.
+    /// Takes the contents of a write that went out back to the held ones. Its place in the log
+    /// stays, as if it were completed: the copies that have it wait to be told, by a peer ack in
+    /// its turn, which others do not. The next peer ack would speak for it otherwise.
     fn write_again(&mut self, key: usize) {
         let req = &mut self.reqs[key];
         let (v, id, epoch) = (req.volume, req.id, req.epoch);
@@ -669,8 +669,8 @@ impl Resource {
         self.answer_flushes();
     }
 
-    /// Is there a write that the peer was sent and lost, and that another copy has? Such a write will
-    /// be completed without it.
+    /// Is there a write that the peer was sent and lost, and that another copy has? Such a write
+    /// will be completed without it.
     pub(super) fn lacks_writes(&self, c: usize, v: usize) -> bool {
         let node = self.conns[c].node;
         self.log.iter().map(|key| &self.reqs[*key]).any(|req| {

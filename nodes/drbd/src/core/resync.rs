@@ -104,7 +104,7 @@ impl Resource {
             },
         }
         let own = device.md.peer(node).bitmap_uuid;
-        if bits != Bits::Use && !peer_current.is_fresh() && !(borrowed && !own.is_none()) {
+        if bits != Bits::Use && !peer_current.is_fresh() && (!borrowed || own.is_none()) {
             device.md.peer_mut(node).bitmap_uuid = peer_current;
         }
         self.doubt_unacked(v, node);
@@ -297,7 +297,8 @@ impl Resource {
         }
     }
 
-    /// Who has to be asked changed: earlier answers say nothing about the writes of another Primary.
+    /// Who has to be asked changed: earlier answers say nothing about the writes of another
+    /// Primary.
     pub(super) fn forget_flushes(&mut self) {
         for pd in self.conns.iter_mut().flat_map(|conn| &mut conn.volumes) {
             pd.resync.flush = None;
@@ -600,9 +601,9 @@ impl Resource {
     }
 
     /// The target holds this node's data here now, and so does everybody whom this node has no bit
-    /// for: the target, which marked the range towards all others, may unmark them, and so may they.
-    /// `false`: not now, for a write in the range is on its way, and what it reaches is not known
-    /// yet (fixed in 9.0.26 and 9.2.0).
+    /// for: the target, which marked the range towards all others, may unmark them, and so may
+    /// they. `false`: not now, for a write in the range is on its way, and what it reaches is not
+    /// known yet (fixed in 9.0.26 and 9.2.0).
     fn tell_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks) -> bool {
         let active = self.conns[c].volumes[v].repl == ReplState::SyncSource;
         if self.devices[v].disk != DiskState::UpToDate || !(active || self.agrees(c, v)) {
@@ -630,9 +631,9 @@ impl Resource {
         true
     }
 
-    /// Is the peer's copy good, idle and of this generation, and had it no bit for this node when it
-    /// last told its UUIDs? (What a resync from a third node changes there, only its bits know.) Nobody
-    /// can tell of a Primary: what it has just written may be on its way to here.
+    /// Is the peer's copy good, idle and of this generation, and had it no bit for this node when
+    /// it last told its UUIDs? (What a resync from a third node changes there, only its bits know.)
+    /// Nobody can tell of a Primary: what it has just written may be on its way to here.
     fn agrees(&self, c: usize, v: usize) -> bool {
         let (conn, pd) = (&self.conns[c], &self.conns[c].volumes[v]);
         let whole = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
@@ -641,8 +642,8 @@ impl Resource {
         quiet && whole && clean && self.same_generation(c, v)
     }
 
-    /// Is a write of the range on its way: not confirmed everywhere if it is this node's, not covered
-    /// by a peer ack if it is another's?
+    /// Is a write of the range on its way: not confirmed everywhere if it is this node's, not
+    /// covered by a peer ack if it is another's?
     pub(super) fn is_written(&self, v: usize, at: Blocks) -> bool {
         let own = self.log.iter().map(|key| &self.reqs[*key]);
         let mut own = own.filter(|req| req.volume == v);
@@ -732,8 +733,8 @@ impl Resource {
         }
     }
 
-    /// Could the target of a resync from here have ended it, as far as this side knows: was everything
-    /// sent that it lacks?
+    /// Could the target of a resync from here have ended it, as far as this side knows: was
+    /// everything sent that it lacks?
     pub(super) fn may_have_finished(&self, c: usize, v: usize) -> bool {
         let source =
             matches!(self.conns[c].volumes[v].repl, ReplState::SyncSource | ReplState::PausedSyncS);
@@ -879,8 +880,9 @@ impl Resource {
         self.changed = true;
     }
 
-    /// The source outlived a Primary. With its data this node is as much a survivor: when that Primary
-    /// comes back from its crash, it is not to be overwritten with what the Primary still has.
+    /// The source outlived a Primary. With its data this node is as much a survivor: when that
+    /// Primary comes back from its crash, it is not to be overwritten with what the Primary still
+    /// has.
     fn inherit_survival(&mut self, c: usize) {
         let Some((node, dagtag)) = self.conns[c].named else { return };
         let Some(l) = self.conn_of(node).filter(|l| !self.conns[*l].connected()) else { return };
@@ -962,8 +964,8 @@ impl Resource {
         }
     }
 
-    /// Are all bits towards a peer of writes that no peer ack covers yet, which will tell? Under steady
-    /// load that takes as long as `peer-ack-window` of writes.
+    /// Are all bits towards a peer of writes that no peer ack covers yet, which will tell? Under
+    /// steady load that takes as long as `peer-ack-window` of writes.
     fn bits_await_peer_acks(&self, c: usize, v: usize) -> bool {
         let device = &self.devices[v];
         let Some(slot) = device.slot(self.conns[c].node) else { return true };

@@ -306,8 +306,8 @@ impl Resource {
         }
     }
 
-    /// A Primary serves who came while a demotion was going on that did not happen, and is demoted when
-    /// nobody is left, however that came about.
+    /// A Primary serves who came while a demotion was going on that did not happen, and is demoted
+    /// when nobody is left, however that came about.
     fn serve_openers(&mut self) {
         if self.role != Role::Primary || self.roles.becoming || self.twopc.wants(Purpose::Demote) {
             return;

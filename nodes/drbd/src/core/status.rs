@@ -62,8 +62,8 @@ impl Resource {
             _ if !device.configured_diskful => Voter::Diskless,
             _ => Voter::Unknown,
         };
-        // Without a disk and without quorum, what is known of an absent copy may be long past: another
-        // copy may have brought it up to date.
+        // Without a disk and without quorum, what is known of an absent copy may be long past:
+        // another copy may have brought it up to date.
         let knows = device.has_disk() || device.quorum;
         let voter = |conn: &super::parts::Conn| {
             let disk = conn.volumes[v].disk;
@@ -242,7 +242,8 @@ impl Resource {
         }
     }
 
-    /// Who followed a Primary until it stepped down has all of it: more than one that lost it before.
+    /// Who followed a Primary until it stepped down has all of it: more than one that lost it
+    /// before.
     fn follow_to_the_end(&mut self, c: usize, before: Role, now: Role) {
         let node = self.conns[c].node;
         match (before, now) {

@@ -306,8 +306,8 @@ impl Resource {
         }
     }
 
-    /// A copy that asks whether it may call itself UpToDate may not, if a node without a disk saw that
-    /// a Primary went on without it.
+    /// A copy that asks whether it may call itself UpToDate may not, if a node without a disk saw
+    /// that a Primary went on without it.
     fn vote_on_settling(&self, initiator: NodeId) -> Option<Refusal> {
         let c = self.conn_of(initiator)?;
         let left_behind = (0..self.devices.len()).any(|v| {
@@ -396,8 +396,8 @@ impl Resource {
         if !greeting.ready {
             return None;
         }
-        // What was said may be old by now: this may be the second transaction since. Old words prove
-        // nothing, a split brain least of all.
+        // What was said may be old by now: this may be the second transaction since. Old words
+        // prove nothing, a split brain least of all.
         match greeting.refused {
             _ if self.offer_is_stale(c) => Some(Err(Refusal::HandshakeRetry)),
             Some(refusal) => Some(Err(refusal)),

@@ -244,10 +244,10 @@ impl Ledger {
         }
     }
 
-    /// The resync of `target` from `source` ended, and was stable. `serving` are the copies that could
-    /// be read by applications at this moment: a write that was outvoted, and that one of them does
-    /// not hold, is lost with the consent of the rules; that another copy still has it makes nobody
-    /// owe it again.
+    /// The resync of `target` from `source` ended, and was stable. `serving` are the copies that
+    /// could be read by applications at this moment: a write that was outvoted, and that one of
+    /// them does not hold, is lost with the consent of the rules; that another copy still has it
+    /// makes nobody owe it again.
     pub fn resync_done(&mut self, target: NodeId, source: NodeId, serving: NodeMask) {
         if self.distrusted.has(target) {
             return;
