@@ -167,14 +167,20 @@ impl Resource {
 
     /// Writes of third nodes that no peer ack covers yet may be missing at `node`.
     pub(super) fn doubt_unacked(&mut self, v: usize, node: NodeId) {
-        let others = self.conns.iter().filter(|conn| conn.node != node);
-        let unacked: Vec<usize> = others.flat_map(|conn| conn.unacked.iter().copied()).collect();
-        for key in unacked {
-            let (volume, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
-            if volume == v {
-                self.missed(v, node, at);
-            }
+        let unacked: Vec<Blocks> = self.unacked_beside(v, node).collect();
+        for at in unacked {
+            self.missed(v, node, at);
         }
+    }
+
+    pub(super) fn has_unacked(&self, v: usize, node: NodeId) -> bool {
+        self.unacked_beside(v, node).next().is_some()
+    }
+
+    fn unacked_beside(&self, v: usize, node: NodeId) -> impl Iterator<Item = Blocks> {
+        let others = self.conns.iter().filter(move |conn| conn.node != node);
+        let unacked = others.flat_map(|conn| conn.unacked.iter().map(|key| &self.peer_reqs[*key]));
+        unacked.filter(move |req| req.volume == v).map(|req| req.at)
     }
 
     /// One active target at a time: the source that is Primary first, then the one with the fewest

@@ -6,7 +6,7 @@ use super::parts::Work;
 use super::twopc::Purpose;
 use crate::ids::{NodeId, Time, VolumeNumber};
 use crate::meta::MdFlags;
-use crate::state::{ConnState, DiskState, Role};
+use crate::state::{ConnState, DiskState, ReplState, Role};
 
 /// Somebody waits for this node to be Primary.
 #[derive(Debug)]
@@ -262,6 +262,7 @@ impl Resource {
                         }
                     }
                 }
+                self.compare_unacked();
                 let v = (0..self.devices.len()).find(|v| self.devices[*v].has_disk());
                 match v {
                     Some(v) => {
@@ -272,6 +273,20 @@ impl Resource {
                 }
             }
             Err(refusal) => self.promote_refused(refusal),
+        }
+    }
+
+    /// The last Primary was made Secondary while writes of its hung: they may have reached this copy
+    /// alone, and are about to be read.
+    fn compare_unacked(&mut self) {
+        for v in 0..self.devices.len() {
+            for c in 0..self.conns.len() {
+                let idle = self.conns[c].volumes[v].repl == ReplState::Established;
+                let copies = self.devices[v].has_disk() && self.conns[c].config.diskful;
+                if copies && idle && self.has_unacked(v, self.conns[c].node) {
+                    self.renegotiate(c, v);
+                }
+            }
         }
     }
 
