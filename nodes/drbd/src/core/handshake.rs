@@ -253,8 +253,12 @@ fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
         (a, b) => a.is_some() && b.is_none(),
     };
     let follows = |side: &Side, other: &Side| !side.uuids.node_mask.without(other.node).is_empty();
+    let behind = |side: &Side| side.disk < DiskState::Consistent;
     let source = if me.primary != peer.primary {
         me.primary
+    } else if behind(me) != behind(peer) {
+        // Being connected to the Primary is not having its data.
+        behind(peer)
     } else if follows(me, peer) != follows(peer, me) {
         // One still receives what a Primary writes, the other no longer does.
         follows(me, peer)

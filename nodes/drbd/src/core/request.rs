@@ -144,8 +144,9 @@ impl Resource {
     }
 
     pub(super) fn app_active(&mut self, key: usize) {
-        if !self.reqs[key].logged {
-            self.issue(key);
+        match self.reqs[key].logged {
+            false => self.issue(key),
+            true => self.retire(),
         }
     }
 
@@ -522,6 +523,10 @@ impl Resource {
             let req = &self.reqs[key];
             let waits = NodeMask(req.sent.0 & !req.done.0);
             if !req.completed || !waits.is_empty() || req.local == Local::Pending {
+                break;
+            }
+            let ahead = |at| self.devices[req.volume].al.is_awaited(at);
+            if self.quirk("al-transaction-not-awaited") && req.at.is_some_and(ahead) {
                 break;
             }
             self.log.pop_front();
