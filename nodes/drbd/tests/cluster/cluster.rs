@@ -213,7 +213,7 @@ impl Cluster {
         self.event(a, Event::LinkUp(id(b)));
     }
 
-    /// Both ends of a link break; of what is on its way in each stream, `keep` packets still arrive.
+    /// Both ends of a link break; of what is on its way in each stream, `keep` packets arrive.
     pub fn break_link(&mut self, a: usize, b: usize, keep: usize) {
         for (from, to) in [(a, b), (b, a)] {
             if let Some(link) = self.nodes[to].links.get(&from).copied() {

@@ -5,7 +5,7 @@ use crate::cluster::{Cluster, configs};
 use crate::disk::Loss;
 use crate::luck::Luck;
 use drbd::core::config::{OnLoss, RrConflict};
-use drbd::core::event::{CommandId, RequestId};
+use drbd::core::event::{Command, CommandId, RequestId};
 use drbd::page::Page;
 use drbd::state::Role;
 use proptest::collection::vec;
@@ -41,7 +41,7 @@ struct Wrote {
     flushed: bool,
 }
 
-/// A flush, with the writes of its node that were acknowledged when it was submitted.
+/// A flush, with the writes of its session that were acknowledged when it was submitted.
 struct Flushed {
     node: usize,
     request: RequestId,
@@ -145,8 +145,9 @@ impl Run {
     }
 
     fn flush(&mut self, node: usize) {
+        let session = self.sessions[&node];
         let covers = (0..self.wrote.len())
-            .filter(|w| self.wrote[*w].node == node && self.acknowledged(&self.wrote[*w]))
+            .filter(|w| self.wrote[*w].age.0 == session && self.acknowledged(&self.wrote[*w]))
             .collect();
         let request = self.c.flush(node);
         self.flushes.push(Flushed { node, request, covers });
@@ -179,13 +180,18 @@ impl Run {
     }
 
     /// Everything comes back, and applications let go once they are answered. (A Primary that
-    /// froze cannot connect as long as another one is open.)
+    /// froze cannot connect as long as another one is open; in the end an administrator helps.)
     fn heal(&mut self) {
         self.c.mend_all();
         self.boot();
-        for _ in 0..4 {
+        for round in 0..5 {
             self.c.run_ms(10_000);
             self.collect();
+            for n in (0..self.c.nodes.len()).filter(|_| round == 3) {
+                if self.c.engine(n).is_suspended() {
+                    self.c.command(n, Command::Secondary(true));
+                }
+            }
             let open: Vec<usize> = self.sessions.keys().copied().collect();
             open.into_iter().for_each(|n| self.apply(&Op::Close(n)));
         }

@@ -159,7 +159,10 @@ fn a_diskless_primary_reads_from_nobody_who_missed_a_write() {
             assert!(newest || !served, "n{first} is stale:\n{}", c.status());
         }
         assert!(c.wait(0, write).result.is_ok());
-        let outdated = |notice: &Notice| matches!(notice, Notice::PeerDisk(n, _, disk) if *n == id(first) && *disk < DiskState::UpToDate);
+        let outdated = |notice: &Notice| match notice {
+            Notice::PeerDisk(n, _, disk) => *n == id(first) && *disk < DiskState::UpToDate,
+            _ => false,
+        };
         assert!(c.nodes[0].notices[from..].iter().any(outdated));
         assert_eq!(c.read(0, 6), Page::Stamp(2));
         c.settle();

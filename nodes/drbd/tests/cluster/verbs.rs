@@ -344,7 +344,8 @@ impl Cluster {
         let primaries: Vec<usize> = (0..self.nodes.len()).filter(primary).collect();
         for a in &primaries {
             for b in &primaries {
-                let connected = a != b && self.conn(*a, *b) == ConnState::Connected;
+                let sees = |a: usize, b: usize| self.conn(a, b) == ConnState::Connected;
+                let connected = a != b && sees(*a, *b) && sees(*b, *a);
                 assert!(!connected, "n{a} and n{b} are Primary:\n{}", self.status());
             }
         }
