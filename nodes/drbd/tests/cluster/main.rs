@@ -1,0 +1,14 @@
+//! The engine in a cluster of nodes in memory: what states follow from what happens, and what the
+//! copies hold afterwards.
+
+mod cluster;
+mod disk;
+mod luck;
+mod net;
+mod quorum;
+mod random;
+mod replication;
+mod resync;
+mod shutdown;
+mod twopc;
+mod verbs;

@@ -1,0 +1,90 @@
+//! Who goes on when not everybody is there.
+
+use crate::cluster::{Cluster, configs, id};
+use crate::verbs::up;
+use drbd::core::event::Command;
+use drbd::ids::NodeMask;
+use drbd::page::Page;
+use drbd::state::{ConnState, DiskState, Role};
+
+/// Goal: the tie-breaker keeps quorum for the side that it is on; a node that is alone proves
+/// nothing. Topology: two copies and a tie-breaker. Method: the Secondary is cut off.
+#[test]
+fn the_primary_keeps_quorum_with_the_tie_breaker() {
+    let mut c = up(&[true, true, false]);
+    c.promote(0);
+    c.isolate(1);
+    c.settle();
+    assert!(c.quorum(0) && c.quorum(2) && !c.quorum(1), "{}", c.status());
+    assert_eq!(c.engine(0).members(), NodeMask(0b101), "n1 is proven to be without quorum");
+    assert_eq!(c.engine(1).members(), NodeMask(0b111), "n1 has proven nothing");
+    c.put(0, 1, 1);
+    let open = c.open(1);
+    assert!(c.reply(1, open).is_err());
+    assert_eq!(c.role(1), Role::Secondary);
+    c.mend_all();
+    c.settle();
+    c.assert_all_good();
+    assert_eq!(c.engine(1).members(), NodeMask(0b111));
+}
+
+/// Goal: a tie-breaker that left on purpose breaks no tie. Topology: two copies and a tie-breaker.
+/// Method: it disconnects, then the copies lose each other.
+#[test]
+fn nobody_has_quorum_without_the_tie_breaker() {
+    let mut c = up(&[true, true, false]);
+    for peer in [0, 1] {
+        assert_eq!(c.told(2, Command::Disconnect(id(peer), false)), Ok(()));
+    }
+    c.settle();
+    assert_eq!(c.conn(2, 0), ConnState::StandAlone);
+    assert_eq!(c.engine(0).members(), NodeMask(0b011));
+    assert!(c.quorum(0) && c.quorum(1), "both copies are a majority of two");
+    c.promote(0);
+    c.put(0, 1, 1);
+    c.cut(0, 1);
+    c.settle();
+    assert!(!c.quorum(0) && !c.quorum(1), "{}", c.status());
+    assert!(c.engine(0).is_suspended());
+    let write = c.write(0, 1, 2);
+    c.run_ms(20_000);
+    assert_eq!(c.done(0, write), None);
+    c.mend(0, 1);
+    assert!(c.wait(0, write).result.is_ok(), "both together go on");
+    for peer in [0, 1] {
+        assert_eq!(c.told(2, Command::Connect(id(peer))), Ok(()));
+    }
+    c.settle();
+    c.assert_all_good();
+}
+
+/// Goal: a frozen Primary that others went on without acknowledges nothing, gives up by
+/// force-secondary, and is resynced. Topology: two copies and a tie-breaker. Method: the Primary is
+/// cut off with a write in flight, the other copy is promoted.
+#[test]
+fn a_frozen_primary_that_is_superseded_gives_up() {
+    let mut all = configs(&[true, true, false]);
+    all.iter_mut().for_each(|config| config.force_secondary = true);
+    let mut c = Cluster::new(all);
+    (0..3).for_each(|n| c.boot(n));
+    c.settle();
+    c.promote(0);
+    c.put(0, 4, 1);
+    c.settle();
+    c.isolate(0);
+    let frozen = [c.write(0, 4, 99), c.write(0, 5, 99)];
+    c.settle();
+    assert!(c.engine(0).is_suspended() && !c.quorum(0), "{}", c.status());
+    c.promote(1);
+    c.put(1, 4, 2);
+    c.mend_all();
+    c.settle();
+    assert_eq!(c.role(0), Role::Secondary, "{}", c.status());
+    for request in frozen {
+        assert!(c.done(0, request).is_some_and(|done| done.result.is_err()));
+    }
+    assert!(c.resynced.contains_key(&0));
+    c.assert_all_good();
+    assert_eq!((c.data(0, 4), c.data(0, 5)), (Page::Stamp(2), Page::Zero));
+    assert_eq!(c.disk(0), DiskState::UpToDate);
+}

@@ -1,0 +1,50 @@
+//! Promotion while messages are lost.
+
+use crate::cluster::Cluster;
+use crate::verbs::up;
+use drbd::state::Role;
+
+/// Opens the nodes, loses the message after `after` others; `false` if there were fewer.
+fn promote_with_a_loss(openers: &[usize], after: u64) -> bool {
+    let mut c = up(&[true, true, true]);
+    let opens: Vec<_> = openers.iter().map(|n| (*n, c.open(*n))).collect();
+    c.break_at = Some(c.delivered + after);
+    let answered =
+        |c: &Cluster| opens.iter().all(|(n, open)| c.nodes[*n].replies.contains_key(open));
+    while !answered(&c) {
+        assert!(c.tick());
+        c.assert_one_primary();
+    }
+    let lost = c.break_at.take().is_none();
+    c.settle();
+    c.assert_one_primary();
+    c.assert_all_good();
+    for (n, open) in opens {
+        let won = c.nodes[n].replies[&open].is_ok();
+        assert_eq!(won, c.role(n) == Role::Primary, "n{n}:\n{}", c.status());
+        if won {
+            c.close(n);
+        }
+    }
+    c.settle();
+    c.promote(2);
+    c.put(2, 1, 1);
+    c.settle();
+    c.assert_all_good();
+    lost
+}
+
+/// Goal: a promotion is atomic, and nothing is stuck when it fails. Topology: three copies. Method:
+/// each message of the transaction is lost in turn, with its connection.
+#[test]
+fn a_promotion_survives_the_loss_of_any_message() {
+    let messages = (0..200).take_while(|after| promote_with_a_loss(&[1], *after)).count();
+    assert!(messages > 4, "{messages} messages");
+}
+
+/// As above, with two nodes that are opened at once: one of them wins, or none.
+#[test]
+fn two_promotions_survive_the_loss_of_any_message() {
+    let messages = (0..200).take_while(|after| promote_with_a_loss(&[0, 1], *after)).count();
+    assert!(messages > 8, "{messages} messages");
+}
