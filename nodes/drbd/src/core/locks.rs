@@ -67,7 +67,8 @@ impl<W> Locks<W> {
         self.next += 1;
         let id = LockId(self.next);
         let clash = |e: &Entry<W>| e.at.overlaps(at) && !e.holder.tolerates(holder);
-        let busy = self.held.iter().any(clash) || self.waiting.iter().any(clash);
+        let tolerated = self.held.iter().any(|e| e.at.overlaps(at) && e.holder.tolerates(holder));
+        let busy = self.held.iter().any(clash) || (!tolerated && self.waiting.iter().any(clash));
         if busy {
             self.waiting.push_back(Entry { at, holder, id, work: Some(work(id)) });
             return Err(id);

@@ -459,7 +459,7 @@ impl Resource {
                 // Even while completions wait: what would end that may be a resync of this range.
                 return self.put_back(key);
             }
-            if self.completions_wait() {
+            if self.completions_wait() && !self.io_fails(v) {
                 return;
             }
             let result = if failed { Err(IoError) } else { Ok(None) };

@@ -733,7 +733,7 @@ impl Resource {
         }
         self.touch_md(v);
         self.end_of_crash(v);
-        self.tell_uuids(v, Some(c));
+        self.tell_uuids(v, None);
         if self.devices[v].weight(node) > 0 && !self.bits_are_in_flight(c, v) {
             self.renegotiate(c, v);
         }
@@ -905,9 +905,8 @@ impl Resource {
         }
         for c in 0..self.conns.len() {
             for v in 0..self.devices.len() {
-                let behind = self.conns[c].volumes[v].disk < DiskState::UpToDate;
                 let diskful = self.conns[c].config.diskful && self.devices[v].has_disk();
-                if self.conns[c].connected() && behind && diskful {
+                if self.conns[c].connected() && diskful {
                     let mut uuids = self.uuids_for(c, v);
                     uuids.flags.0 |= UuidFlags::GOT_STABLE;
                     self.send(c, Packet::Uuids(VolumeNumber(v as u16), Arc::new(uuids)));

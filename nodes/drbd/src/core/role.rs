@@ -240,7 +240,9 @@ impl Resource {
                 self.force_secondary();
                 return self.reply_demoted(Ok(()));
             }
-            let idle = self.log.is_empty() && self.held.is_empty();
+            let idle = self.log.is_empty()
+                && self.held.is_empty()
+                && self.devices.iter().all(|device| device.in_flight == 0);
             if idle && !self.twopc.wants(Purpose::Demote) {
                 self.send_peer_ack();
                 self.want(Purpose::Demote);
