@@ -278,8 +278,8 @@ impl Resource {
         }
     }
 
-    /// The last Primary was made Secondary while writes of its hung: they may have reached this copy
-    /// alone, and are about to be read.
+    /// The last Primary was made Secondary while writes of its hung: they may have reached this
+    /// copy alone, and are about to be read.
     fn compare_unacked(&mut self) {
         for v in 0..self.devices.len() {
             for c in 0..self.conns.len() {
