@@ -27,8 +27,6 @@ quirks! {
         "protocol C completes before the peers' acks, as if their loss had been taken for success"
     "write-ack-before-disk" "acked-write-survives"
         "P_WRITE_ACK is sent on receipt: a disk error or power loss then loses an acknowledged write"
-    "promote-before-reconciled" "uptodate-means-identical"
-        "a survivor promotes before it compared notes with the others (fixed in 9.2.19, 9.3.3)"
     "equal-uuids-drop-bits" "uptodate-means-identical"
         "peers with equal UUIDs drop dirty bits on reconnect (fixed in 9.2.19, 9.3.3)"
     "al-transaction-not-awaited" "uptodate-means-identical"

@@ -107,12 +107,6 @@ impl<W> ActivityLog<W> {
         Some(())
     }
 
-    /// Does somebody still wait for the extents of a run?
-    pub fn is_awaited(&self, at: Blocks) -> bool {
-        let wanted = extents(at);
-        self.waiting.iter().any(|(_, other)| *other == wanted)
-    }
-
     /// Gives the extents of a run back.
     pub fn end(&mut self, at: Blocks) {
         for extent in extents(at) {

@@ -231,9 +231,6 @@ impl Resource {
                 self.set_disk(v, DiskState::Consistent);
             }
         }
-        if self.quirk("promote-before-reconciled") {
-            return;
-        }
         // Held Consistent until the survivors have compared how far each followed it.
         for conn in self.conns.iter_mut().filter(|conn| conn.connected() && conn.config.diskful) {
             for (pd, device) in conn.volumes.iter_mut().zip(&self.devices) {

@@ -329,6 +329,8 @@ pub(super) struct AppRequest {
     pub completed: bool,
     pub lock: Option<LockId>,
     pub active: bool,
+    /// Went out before its extents were in the activity log, which only a quirk does.
+    pub awaits_extents: bool,
     /// It is in the transfer log.
     pub logged: bool,
     pub since: Time,

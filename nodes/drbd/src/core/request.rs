@@ -109,6 +109,7 @@ impl Resource {
             completed: false,
             lock: None,
             active: false,
+            awaits_extents: false,
             logged: false,
             since: self.now,
         });
@@ -137,13 +138,15 @@ impl Resource {
             self.app_active(key);
         } else {
             self.pump_al(v);
-            if self.quirk("al-transaction-not-awaited") {
+            if self.quirk("al-transaction-not-awaited") && !self.must_wait(v) {
+                self.reqs[key].awaits_extents = true;
                 self.issue(key);
             }
         }
     }
 
     pub(super) fn app_active(&mut self, key: usize) {
+        self.reqs[key].awaits_extents = false;
         match self.reqs[key].logged {
             false => self.issue(key),
             true => self.retire(),
@@ -522,11 +525,8 @@ impl Resource {
         while let Some(&key) = self.log.front() {
             let req = &self.reqs[key];
             let waits = NodeMask(req.sent.0 & !req.done.0);
-            if !req.completed || !waits.is_empty() || req.local == Local::Pending {
-                break;
-            }
-            let ahead = |at| self.devices[req.volume].al.is_awaited(at);
-            if self.quirk("al-transaction-not-awaited") && req.at.is_some_and(ahead) {
+            let early = req.awaits_extents;
+            if !req.completed || !waits.is_empty() || req.local == Local::Pending || early {
                 break;
             }
             self.log.pop_front();
