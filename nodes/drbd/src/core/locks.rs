@@ -57,7 +57,8 @@ impl<W> Default for Locks<W> {
 
 impl<W> Locks<W> {
     /// Takes the range (`Ok`) or queues for it (`Err`): `work` comes out of a later
-    /// [`Locks::release`].
+    /// [`Locks::release`]. Whom a holder tolerates does not queue: who is ahead in the queue may
+    /// wait for that very holder, and the holder for the newcomer.
     pub fn acquire(
         &mut self,
         at: Blocks,

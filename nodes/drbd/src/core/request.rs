@@ -377,6 +377,12 @@ impl Resource {
         self.devices[v].in_flight -= 1;
         self.held.push_front((v, id, request));
         self.changed = true;
+        self.let_go(v, epoch, lock);
+        self.retire();
+    }
+
+    /// A write has its answer: its epoch ends, if it is the current one, and its range is free.
+    fn let_go(&mut self, v: usize, epoch: u32, lock: Option<super::locks::LockId>) {
         if epoch == self.epoch {
             self.close_epoch();
         }
@@ -384,7 +390,6 @@ impl Resource {
             let ready = self.devices[v].locks.release(lock);
             self.works(ready);
         }
-        self.retire();
     }
 
     fn release_app(&mut self, key: usize, req: &mut AppRequest) {
@@ -470,13 +475,7 @@ impl Resource {
             self.devices[v].in_flight -= 1;
             let lock = self.reqs[key].lock.take();
             self.complete(VolumeNumber(v as u16), id, result, ok);
-            if epoch == self.epoch {
-                self.close_epoch();
-            }
-            if let Some(lock) = lock {
-                let ready = self.devices[v].locks.release(lock);
-                self.works(ready);
-            }
+            self.let_go(v, epoch, lock);
         }
         self.retire();
     }
