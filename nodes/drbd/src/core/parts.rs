@@ -355,6 +355,9 @@ pub(super) struct PeerRequest {
     pub active: bool,
     /// In the connection's list of unacked writes.
     pub tracked: bool,
+    /// Nodes that were told, before a peer ack said it, that they may lack this write: their bits
+    /// are set, or were cleared by a resync that read it.
+    pub doubted: NodeMask,
     /// Written, or given up.
     pub finished: bool,
 }

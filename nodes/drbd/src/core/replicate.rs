@@ -48,6 +48,7 @@ impl Resource {
             lock: None,
             active: false,
             tracked: false,
+            doubted: NodeMask::NONE,
             finished: false,
         });
         self.start_peer_write(key, c, v);

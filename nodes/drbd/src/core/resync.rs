@@ -165,11 +165,18 @@ impl Resource {
         }
     }
 
-    /// Writes of third nodes that no peer ack covers yet may be missing at `node`.
+    /// Writes of third nodes that no peer ack covers yet may be missing at `node`. It is told once
+    /// of each: as long as the acks do not come, a target that asks before it ends would start over
+    /// again and again.
     pub(super) fn doubt_unacked(&mut self, v: usize, node: NodeId) {
-        let unacked: Vec<Blocks> = self.unacked_beside(v, node).collect();
-        for at in unacked {
-            self.missed(v, node, at);
+        let unacked: Vec<usize> = self.unacked_beside(v, node).collect();
+        for key in unacked {
+            let req = &mut self.peer_reqs[key];
+            if !req.doubted.has(node) {
+                req.doubted.insert(node);
+                let at = req.at;
+                self.missed(v, node, at);
+            }
         }
     }
 
@@ -177,10 +184,10 @@ impl Resource {
         self.unacked_beside(v, node).next().is_some()
     }
 
-    fn unacked_beside(&self, v: usize, node: NodeId) -> impl Iterator<Item = Blocks> {
+    fn unacked_beside(&self, v: usize, node: NodeId) -> impl Iterator<Item = usize> {
         let others = self.conns.iter().filter(move |conn| conn.node != node);
-        let unacked = others.flat_map(|conn| conn.unacked.iter().map(|key| &self.peer_reqs[*key]));
-        unacked.filter(move |req| req.volume == v).map(|req| req.at)
+        let unacked = others.flat_map(|conn| conn.unacked.iter().copied());
+        unacked.filter(move |key| self.peer_reqs[*key].volume == v)
     }
 
     /// One active target at a time: the source that is Primary first, then the one with the fewest
