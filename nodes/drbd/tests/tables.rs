@@ -2,7 +2,7 @@
 //! split. Sampling misses corners, loops do not.
 
 use drbd::core::config::Quorum;
-use drbd::core::handshake::{Bugs, Outcome, Side, decide};
+use drbd::core::handshake::{Bits, Bugs, Outcome, Side, decide};
 use drbd::core::quorum::{Ballot, Voter, has_quorum};
 use drbd::ids::{NodeId, NodeMask, Uuid};
 use drbd::packet::{UuidFlags, Uuids};
@@ -144,4 +144,17 @@ fn at_most_one_side_of_a_split_keeps_quorum() {
         }
     }
     assert!(kept > 100, "{kept}");
+}
+
+/// Both are connected to a Primary without a disk, which reads what is UpToDate: that is not
+/// overwritten with what a copy has that nobody vouches for.
+#[test]
+fn what_a_primary_reads_is_the_source() {
+    for (left, right) in [(3, 3), (0, 3), (3, 0)] {
+        let mut said = [uuids(NEWER, 0, left), uuids(NEWER, UuidFlags::RECONNECT, right)];
+        said.iter_mut().for_each(|uuids| uuids.node_mask = id(2).mask());
+        let a = side(0, &said[0]);
+        let b = Side { disk: DiskState::Consistent, ..side(1, &said[1]) };
+        assert_eq!(mirrored(&a, &b), Outcome::Source(Bits::Use));
+    }
 }

@@ -58,7 +58,7 @@ impl Device {
             in_flight: 0,
             attach_disk: DiskState::Diskless,
             ask_at: None,
-            stray_since: None,
+            stray_at: None,
             announce_at: None,
         }
     }

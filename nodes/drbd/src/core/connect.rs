@@ -265,7 +265,9 @@ impl Resource {
             DiskState::UpToDate | DiskState::Consistent if self.distrusts(c, v) => {
                 DiskState::Outdated
             }
-            DiskState::UpToDate if self.misses_writes(c, v) => DiskState::Outdated,
+            DiskState::UpToDate | DiskState::Consistent if self.misses_writes(c, v) => {
+                DiskState::Outdated
+            }
             DiskState::UpToDate if self.is_doubtful(c, v) => DiskState::Consistent,
             DiskState::Attaching | DiskState::Detaching | DiskState::Failed => DiskState::Diskless,
             DiskState::Negotiating => return,
@@ -336,7 +338,7 @@ impl Resource {
             })
     }
 
-    /// What is believed of a copy's word that it is UpToDate depends on the others, too.
+    /// What is believed of a copy's word that it is good depends on the others, too.
     pub(super) fn weigh_claims(&mut self) {
         for v in 0..self.devices.len() {
             if self.devices[v].disk == DiskState::UpToDate {
@@ -349,10 +351,11 @@ impl Resource {
                 let pd = &mut self.conns[c].volumes[v];
                 pd.doubted = doubted;
                 pd.missed &= lacks || pd.unflushed;
-                let claims = pd.state.filter(|state| state.disk == DiskState::UpToDate);
+                let good = |disk| matches!(disk, DiskState::UpToDate | DiskState::Consistent);
+                let claims = pd.state.filter(|state| good(state.disk));
                 if let (Some(state), true) = (claims, self.conns[c].connected()) {
                     self.follow_peer_disk(c, v, state);
-                    self.exclude_unbelieved(c, v);
+                    self.exclude_unbelieved(c, v, state.disk);
                 }
             }
         }
@@ -360,11 +363,11 @@ impl Resource {
 
     /// What a Primary does not believe, others must not believe either: the next generation leaves
     /// the copy out.
-    fn exclude_unbelieved(&mut self, c: usize, v: usize) {
+    fn exclude_unbelieved(&mut self, c: usize, v: usize, claimed: DiskState) {
         let pd = &self.conns[c].volumes[v];
         let exposed = self.devices[v].exposed;
         let ours = pd.uuids.as_ref().is_some_and(|uuids| uuids.current.same(exposed));
-        if self.role == Role::Primary && pd.disk != DiskState::UpToDate && ours {
+        if self.role == Role::Primary && pd.disk < claimed && ours {
             self.devices[v].new_uuid = true;
         }
     }
@@ -561,6 +564,7 @@ impl Resource {
         self.conns[c].greeting = None::<Greeting>;
         self.conns[c].handshake_deadline = None;
         self.conns[c].was_connected = true;
+        self.conns[c].placed = false;
         self.set_cstate(c, ConnState::Connected);
         self.far_primaries.remove(node);
         if self.lost_primary == Some(node) {

@@ -29,6 +29,7 @@ impl Conn {
             pinged: None,
             ping_wanted: false,
             last_dagtag: Dagtag(0),
+            placed: false,
             peer_dagtag: None,
             named: None,
             unacked: VecDeque::new(),
@@ -312,6 +313,8 @@ impl Resource {
             }
             Packet::Dagtag(dagtag) => {
                 self.conns[c].last_dagtag = dagtag;
+                self.conns[c].placed = true;
+                self.changed = true;
                 self.serve_waiting(c);
             }
             packet => match self.volume_of(&packet) {

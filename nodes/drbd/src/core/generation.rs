@@ -88,7 +88,7 @@ impl Resource {
         }
     }
 
-    fn all_quorate(&self) -> bool {
+    pub(super) fn all_quorate(&self) -> bool {
         self.devices.iter().all(|device| device.quorum)
     }
 

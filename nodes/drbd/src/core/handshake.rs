@@ -254,11 +254,16 @@ fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     };
     let follows = |side: &Side, other: &Side| !side.uuids.node_mask.without(other.node).is_empty();
     let behind = |side: &Side| side.disk < DiskState::Consistent;
+    let common = !me.uuids.node_mask.and(peer.uuids.node_mask).is_empty();
+    let in_use = |side: &Side| common && side.disk == DiskState::UpToDate;
     let source = if me.primary != peer.primary {
         me.primary
     } else if behind(me) != behind(peer) {
         // Being connected to the Primary is not having its data.
         behind(peer)
+    } else if in_use(me) != in_use(peer) {
+        // The Primary that both are connected to reads what is UpToDate.
+        in_use(me)
     } else if follows(me, peer) != follows(peer, me) {
         // One still receives what a Primary writes, the other no longer does.
         follows(me, peer)

@@ -124,8 +124,8 @@ pub(super) struct Device {
     pub attach_disk: DiskState,
     /// A disk that is behind does not ask for a resync before.
     pub ask_at: Option<Time>,
-    /// Since when there are bits between this copy and another good one.
-    pub stray_since: Option<Time>,
+    /// When bits between this copy and another good one are looked into.
+    pub stray_at: Option<Time>,
     /// What is left to announce is not looked at before.
     pub announce_at: Option<Time>,
 }
@@ -260,6 +260,9 @@ pub(super) struct Conn {
     pub ping_wanted: bool,
     /// The peer's position in its own write stream.
     pub last_dagtag: Dagtag,
+    /// It told its position over this link. What is known from an earlier one says nothing if it
+    /// was restarted in between.
+    pub placed: bool,
     /// The peer's position in the stream of a Primary that both lost.
     pub peer_dagtag: Option<(NodeId, Dagtag)>,
     /// The lost Primary that the peer named in the last comparison, and its position there.

@@ -210,6 +210,9 @@ impl Resource {
         let may_set_in_sync =
             matches!(pd.repl, SyncSource | SyncTarget | PausedSyncS | PausedSyncT);
         match (pd.repl, pd.disk) {
+            // It does not know yet that it is about to be a target: nothing may complete without
+            // it.
+            (WFBitMapS, DiskState::UpToDate) => Share::Data { may_set_in_sync },
             (WFBitMapS | Ahead, _) if self.quirk("no-notice-in-wfbitmaps") => Share::Nothing,
             (WFBitMapS | Ahead, _) => Share::Notice,
             (_, DiskState::Outdated) if self.quirk("no-notice-to-outdated-target") => {
@@ -673,13 +676,14 @@ impl Resource {
         self.answer_flushes();
     }
 
-    /// Is there a write that the peer was sent and lost, and that another copy has? Such a write
-    /// will be completed without it.
+    /// Is there a write that the peer was sent and lost, and that another copy has, or may be about
+    /// to get? Such a write will be completed without it.
     pub(super) fn lacks_writes(&self, c: usize, v: usize) -> bool {
         let node = self.conns[c].node;
         self.log.iter().map(|key| &self.reqs[*key]).any(|req| {
             let lost = req.sent.has(node) && req.done.has(node) && !req.ok.has(node);
-            req.volume == v && lost && !req.completed && !req.kept.is_empty()
+            let elsewhere = !req.kept.or(req.pending).is_empty();
+            req.volume == v && lost && !req.completed && elsewhere
         })
     }
 

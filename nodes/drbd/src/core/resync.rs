@@ -5,7 +5,7 @@ use super::Resource;
 use super::event::{Lower, LowerResult, Notice};
 use super::handshake::Bits;
 use super::locks::{Holder, LockId};
-use super::parts::{LowerUse, Work};
+use super::parts::{Conn, LowerUse, Work};
 use super::twopc::Purpose;
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::{MdFlags, PeerFlags};
@@ -24,6 +24,11 @@ const STEP_MS: u64 = 100;
 
 /// Bits between two good copies may be there for so long before they are looked into.
 const STRAY_MS: u64 = 3_000;
+
+/// Those that the end of a resync leaves towards a third copy, for so long: they go before older
+/// ones, so that what one copy has gets to all others. Otherwise each of three copies with bits
+/// between two pairs overwrites the next, round and round.
+const STRAY_BEHIND_RESYNC_MS: u64 = 300;
 
 /// State of a resync between this node and one peer, in either direction.
 #[derive(Debug, Default)]
@@ -257,6 +262,11 @@ impl Resource {
             return;
         }
         let node = self.conns[c].node;
+        let primary = |conn: &Conn| conn.connected() && conn.role == Role::Primary;
+        if self.conns.iter().any(|conn| primary(conn) && !conn.placed) {
+            // What the source has must not be older than what came from there.
+            return;
+        }
         loop {
             let resync = &self.conns[c].volumes[v].resync;
             let (cursor, in_flight) = (resync.cursor, resync.in_flight);
@@ -420,7 +430,10 @@ impl Resource {
     /// Starts to serve a request once the Primary's writes that the target knows have arrived.
     fn serve(&mut self, key: usize) {
         let req = &self.resync_reqs[key];
-        if req.after.is_some_and(|(p, dagtag)| self.conns[p].last_dagtag < dagtag) {
+        let behind = |(p, dagtag): (usize, Dagtag)| {
+            !self.conns[p].placed || self.conns[p].last_dagtag < dagtag
+        };
+        if req.after.is_some_and(behind) {
             return;
         }
         let (c, v, at) = (req.conn, req.volume, req.at);
@@ -889,6 +902,7 @@ impl Resource {
                 self.set_repl(other, v, ReplState::Established);
             }
         }
+        self.devices[v].stray_at = Some(self.now.plus_ms(STRAY_BEHIND_RESYNC_MS));
         self.tell_uuids(v, None);
         self.changed = true;
     }
@@ -946,7 +960,7 @@ impl Resource {
 
     /// When a disk that is behind asks again for a resync.
     pub(super) fn ask_alarm(&self, v: usize) -> Option<Time> {
-        let stray = self.devices[v].stray_since.map(|since| since.plus_ms(STRAY_MS));
+        let stray = self.devices[v].stray_at;
         let ask = self.devices[v].ask_at.filter(|_| self.possible_source(v).is_some());
         ask.into_iter().chain(stray).chain(self.devices[v].announce_at).min()
     }
@@ -966,10 +980,10 @@ impl Resource {
     fn settle_stray_bits(&mut self, v: usize) {
         let stray = (0..self.conns.len()).find(|c| self.has_stray_bits(*c, v));
         let device = &mut self.devices[v];
-        let Some(c) = stray else { return device.stray_since = None };
-        let since = *device.stray_since.get_or_insert(self.now);
-        if since.plus_ms(STRAY_MS) <= self.now {
-            device.stray_since = None;
+        let Some(c) = stray else { return device.stray_at = None };
+        let at = *device.stray_at.get_or_insert(self.now.plus_ms(STRAY_MS));
+        if at <= self.now {
+            device.stray_at = None;
             if !self.bits_await_peer_acks(c, v) {
                 self.renegotiate(c, v);
             }

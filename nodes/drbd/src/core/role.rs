@@ -43,7 +43,8 @@ impl RoleState {
     }
     pub fn alarm(&self) -> Option<Time> {
         // Once the role is won, nobody is late any more: PRIMARY_IND only has to reach the disk.
-        let waiters = self.waiters.iter().filter(|_| !self.becoming);
+        // Nor is it the fault of who waits for a demotion.
+        let waiters = self.waiters.iter().filter(|_| !self.becoming && !self.demoting);
         waiters.map(|w| w.deadline).chain(self.retry_at).min()
     }
 }
@@ -53,7 +54,8 @@ const RETRY_MS: u64 = 100;
 
 impl Resource {
     pub(super) fn open(&mut self, id: CommandId, volume: VolumeNumber, write: bool) {
-        if volume.index() >= self.devices.len() || self.roles.fail_io {
+        let closed = self.roles.fail_io || self.down.is_some();
+        if volume.index() >= self.devices.len() || closed {
             return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
         }
         if !write {
@@ -65,7 +67,7 @@ impl Resource {
             let result = if ok { Ok(()) } else { Err(Refusal::NoUpToDateDisk) };
             return self.out.push(Action::Reply(id, result));
         }
-        if self.role == Role::Primary && !self.roles.becoming {
+        if self.role == Role::Primary && !self.roles.becoming && !self.demotes_after_close() {
             self.roles.writers += 1;
             self.roles.demoting = false;
             self.unwant(Purpose::Demote);
@@ -80,6 +82,13 @@ impl Resource {
         let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
         self.roles.waiters.push(Waiter { id, open: true, deadline });
         self.changed = true;
+    }
+
+    /// Does a demotion go on that a last close began? Who opens now waits for its end, and is to
+    /// find out anew whether this node may be Primary: it may have stood still while another took
+    /// over. (DRBD: `open_release`.)
+    fn demotes_after_close(&self) -> bool {
+        self.roles.demoting && self.roles.demote_reply.is_empty() && self.config.auto_promote
     }
 
     pub(super) fn close(&mut self, volume: VolumeNumber, write: bool) {
@@ -103,6 +112,9 @@ impl Resource {
     }
 
     pub(super) fn primary(&mut self, id: CommandId, force: bool) {
+        if self.down.is_some() {
+            return self.out.push(Action::Reply(id, Err(Refusal::InTransientState)));
+        }
         if self.role == Role::Primary {
             self.roles.explicit = true;
             return self.out.push(Action::Reply(id, Ok(())));
@@ -162,6 +174,9 @@ impl Resource {
         self.role = role;
         self.changed = true;
         self.notice(Notice::Role(role));
+        // Who opened during a demotion may be made to wait from now on.
+        let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
+        self.roles.waiters.iter_mut().for_each(|waiter| waiter.deadline = deadline);
         for v in 0..self.devices.len() {
             if role == Role::Secondary && self.devices[v].has_disk() {
                 self.devices[v].md.current.0 &= !1;
@@ -326,7 +341,8 @@ impl Resource {
     /// A Primary serves who came while a demotion was going on that did not happen, and is demoted
     /// when nobody is left, however that came about.
     fn serve_openers(&mut self) {
-        if self.role != Role::Primary || self.roles.becoming || self.twopc.wants(Purpose::Demote) {
+        let demotes = self.twopc.wants(Purpose::Demote) || self.demotes_after_close();
+        if self.role != Role::Primary || self.roles.becoming || demotes {
             return;
         }
         self.answer_waiters();
@@ -337,11 +353,11 @@ impl Resource {
 
     pub(super) fn demote_done(&mut self, result: Result<(), Refusal>) {
         if result.is_ok() {
-            self.roles.demoting = false;
             self.set_role(Role::Secondary);
-        } else if self.demote_refusal().is_some() {
-            self.roles.demoting = false;
         }
+        // Refused, it is tried again, unless somebody waits who is served by a Primary as well.
+        let again = self.demote_refusal().is_none() && self.roles.waiters.is_empty();
+        self.roles.demoting &= again;
         self.reply_demoted(result);
     }
 
@@ -358,7 +374,7 @@ impl Resource {
             self.changed = true;
         }
         let late = self.roles.waiters.iter().any(|w| w.deadline <= now);
-        if late && !self.roles.becoming {
+        if late && !self.roles.becoming && !self.roles.demoting {
             let refusal = self.promote_refusal().unwrap_or(Refusal::Timeout);
             self.promote_refused(refusal);
             if self.roles.waiters.is_empty() {
@@ -388,13 +404,10 @@ impl Resource {
         if result.is_ok() {
             let peer_primary = self.conns[c].role == Role::Primary;
             self.stand_alone(c);
+            if peer_primary {
+                self.outdate();
+            }
             for v in 0..self.devices.len() {
-                if peer_primary
-                    && self.devices[v].disk > DiskState::Outdated
-                    && self.devices[v].has_disk()
-                {
-                    self.set_disk(v, DiskState::Outdated);
-                }
                 if self.role == Role::Primary && self.conns[c].config.diskful {
                     self.set_peer_disk(c, v, DiskState::Outdated);
                 }
@@ -431,6 +444,11 @@ impl Resource {
             return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
         }
         self.down = Some(id);
+        // A promotion that is under way comes to nothing: nobody waits for it any more.
+        for waiter in std::mem::take(&mut self.roles.waiters) {
+            self.out.push(Action::Reply(waiter.id, Err(Refusal::Interrupted)));
+        }
+        self.unwant(Purpose::Promote);
         for c in 0..self.conns.len() {
             if self.conns[c].connected() {
                 self.want(Purpose::Disconnect(self.conns[c].node, None));

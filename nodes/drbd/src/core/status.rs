@@ -220,6 +220,10 @@ impl Resource {
         if old == DiskState::UpToDate {
             self.not_kept(v, self.conns[c].node);
         }
+        if disk == DiskState::UpToDate {
+            // Who was just resynced passes it on before older bits are settled.
+            self.devices[v].stray_at = None;
+        }
         self.conns[c].volumes[v].disk = disk;
         self.changed = true;
         self.notice(Notice::PeerDisk(self.conns[c].node, VolumeNumber(v as u16), disk));

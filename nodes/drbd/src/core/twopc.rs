@@ -209,10 +209,13 @@ impl Resource {
         let promotes = mine && request.change == Change::Promote;
         let primary = self.role == Role::Primary || promotes;
         let has_data = (0..self.devices.len()).all(|v| self.data_accessible(v));
+        // A Primary without quorum outdates nobody: it may be the one that is behind. Once it has
+        // quorum, its next generation does. (DRBD does not ask.)
+        let weighs = primary && has_data && self.all_quorate();
         TwopcReply {
             reachable,
             primaries: if primary { self.me().mask() } else { NodeMask::NONE },
-            weak: if primary && has_data { reachable.complement() } else { NodeMask::NONE },
+            weak: if weighs { reachable.complement() } else { NodeMask::NONE },
         }
     }
 
@@ -550,6 +553,15 @@ impl Resource {
         }
     }
 
+    /// A Primary goes on without this node's copies.
+    pub(super) fn outdate(&mut self) {
+        for v in 0..self.devices.len() {
+            if self.devices[v].has_disk() && self.devices[v].disk > DiskState::Outdated {
+                self.set_disk(v, DiskState::Outdated);
+            }
+        }
+    }
+
     /// The handshake ended without a connection.
     fn connect_refused(&mut self, node: NodeId, refusal: Refusal) {
         let Some(c) = self.conn_of(node) else { return };
@@ -618,11 +630,14 @@ impl Resource {
         // them.
         self.set_members(self.members.or(commit.reachable));
         let ends = [Some(commit.request.id.initiator), commit.request.target];
-        let connects = commit.request.change == Change::Connect && ends.contains(&Some(self.me()));
-        let direct = |node: NodeId| {
-            node == self.me()
-                || self.conn_of(node).is_some_and(|c| self.conns[c].connected())
-                || (connects && ends.contains(&Some(node)))
+        let part = |node: NodeId| {
+            node != self.me() && ends.contains(&Some(node)) && ends.contains(&Some(self.me()))
+        };
+        let direct = |node: NodeId| match commit.request.change {
+            Change::Connect if part(node) => true,
+            // A Primary that leaves goes on without this copy.
+            Change::Disconnect { .. } if part(node) => false,
+            _ => node == self.me() || self.conn_of(node).is_some_and(|c| self.conns[c].connected()),
         };
         let far_primaries = commit.primaries.iter().filter(|node| !direct(*node));
         let far_primaries = far_primaries.fold(NodeMask::NONE, NodeMask::with);
@@ -712,10 +727,15 @@ impl Resource {
         let forgets = self.quirk("twopc-abort-not-sent");
         let Some(ongoing) = self.twopc.ongoing.as_mut() else { return };
         if ongoing.purpose.is_some() {
-            let connect =
-                ongoing.request.change == Change::Connect && ongoing.request.target == Some(node);
+            let targeted = ongoing.request.target == Some(node);
+            let outdates = matches!(ongoing.request.change, Change::Disconnect { outdate_me, .. } if outdate_me);
+            let connect = ongoing.request.change == Change::Connect && targeted;
             if ongoing.waiting.has(node) || connect {
                 self.abort_mine(Refusal::Concurrent);
+            }
+            if targeted && outdates {
+                // The Primary may have agreed, and goes on without this copy.
+                self.outdate();
             }
             return;
         }

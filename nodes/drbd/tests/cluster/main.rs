@@ -9,6 +9,7 @@ mod quorum;
 mod random;
 mod replication;
 mod resync;
+mod roles;
 mod shutdown;
 mod twopc;
 mod verbs;
