@@ -187,8 +187,7 @@ impl Resource {
             if syncing || slot.is_none() {
                 continue;
             }
-            self.devices[v].md.peer_mut(node).bitmap_uuid = Uuid::NONE;
-            self.devices[v].md.push_history(slot);
+            self.devices[v].md.set_bitmap_uuid(node, Uuid::NONE);
             self.touch_md(v);
         }
     }
@@ -443,6 +442,8 @@ impl Resource {
         else {
             return none;
         };
+        let beside = self.primaries_beside(c);
+        self.conns[c].deaf_to = NodeMask(beside.0 & !theirs.node_mask.0);
         let theirs = Offer { uuids: theirs, state: peer, lost: self.conns[c].peer_dagtag };
         let has = |disk: DiskState| disk >= DiskState::Inconsistent && disk != DiskState::DUnknown;
         let (node, me) = (self.conns[c].node, self.me());
@@ -651,11 +652,8 @@ impl Resource {
         if better && matches!(mine, DiskState::Consistent | DiskState::Outdated) {
             self.set_disk(v, DiskState::UpToDate);
         }
-        let slot = self.devices[v].md.peer(node).bitmap_uuid;
-        if self.same_generation(c, v) && !slot.is_none() {
-            self.devices[v].md.peer_mut(node).bitmap_uuid = Uuid::NONE;
-            self.devices[v].md.push_history(slot);
-            self.touch_md(v);
+        if let Some(uuids) = self.conns[c].volumes[v].uuids.clone() {
+            self.clean_slots(c, v, &uuids);
         }
         if self.quirk("equal-uuids-drop-bits")
             && let Some(slot) = self.devices[v].slot(node)

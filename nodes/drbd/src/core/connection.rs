@@ -4,7 +4,7 @@ use super::Resource;
 use super::event::{Action, CommandId, Notice, Refusal};
 use super::parts::{Conn, Epoch, Greeting, PeerDevice};
 use super::twopc::Purpose;
-use crate::ids::{Dagtag, Time, VolumeNumber};
+use crate::ids::{Dagtag, NodeMask, Time, VolumeNumber};
 use crate::packet::Packet;
 use crate::state::{ConnState, DiskState, ReplState, Role};
 use std::collections::VecDeque;
@@ -27,8 +27,11 @@ impl Conn {
             handshake_deadline: None,
             heard: Time::default(),
             pinged: None,
-            ping_wanted: false,
+            ping_wanted: None,
+            pings: 0,
+            pongs: 0,
             last_dagtag: Dagtag(0),
+            deaf_to: NodeMask::NONE,
             placed: false,
             peer_dagtag: None,
             named: None,
@@ -95,6 +98,7 @@ impl Resource {
         conn.handshake_deadline = Some(deadline);
         conn.heard = now;
         conn.pinged = None;
+        (conn.pings, conn.pongs) = (0, 0);
         conn.epoch_seq += 1;
         let seq = conn.epoch_seq;
         conn.epochs.clear();
@@ -161,7 +165,7 @@ impl Resource {
         conn.greeting = None;
         conn.handshake_deadline = None;
         conn.pinged = None;
-        conn.ping_wanted = false;
+        conn.ping_wanted = None;
         conn.peer_dagtag = None;
         conn.named = None;
         conn.flush_asked.clear();
@@ -243,8 +247,18 @@ impl Resource {
     pub(super) fn ping(&mut self, c: usize) {
         if self.conns[c].linked && self.conns[c].pinged.is_none() {
             self.conns[c].pinged = Some(self.now);
+            self.conns[c].pings += 1;
             self.send(c, Packet::Ping);
         }
+    }
+
+    /// The answer to the oldest ping.
+    fn pinged_back(&mut self, c: usize) {
+        let conn = &mut self.conns[c];
+        conn.pinged = None;
+        conn.pongs += 1;
+        conn.ping_wanted = conn.ping_wanted.filter(|wanted| conn.pongs < *wanted);
+        self.changed |= self.pulse.missed;
     }
 
     pub(super) fn conn_alarm(&self, conn: &Conn) -> Option<Time> {
@@ -299,8 +313,7 @@ impl Resource {
         match packet {
             Packet::Ping => self.send(c, Packet::PingAck),
             Packet::PingAck => {
-                self.conns[c].pinged = None;
-                self.conns[c].ping_wanted = false;
+                self.pinged_back(c);
                 self.pings_answered();
             }
             Packet::TwopcPrepare(req) => self.twopc_prepare(c, req),

@@ -62,20 +62,13 @@ impl Resource {
 
     fn ping_all(&mut self) {
         self.generation = Generation::Pinging;
-        for c in 0..self.conns.len() {
-            if self.conns[c].connected() {
-                self.conns[c].ping_wanted = true;
-                self.conns[c].pinged = None;
-                self.ping(c);
-            }
-        }
+        self.ask_for_life();
         self.pings_answered();
     }
 
     /// Goes on once every peer has answered, or is known to be gone.
     pub(super) fn pings_answered(&mut self) {
-        if self.generation != Generation::Pinging || self.conns.iter().any(|conn| conn.ping_wanted)
-        {
+        if self.generation != Generation::Pinging || !self.all_alive() {
             return;
         }
         self.generation = Generation::Idle;
@@ -338,11 +331,10 @@ impl Resource {
             let ahead = !behind && !slot.is_none() && !weak.has(node) && sender.is_some();
             let md = &mut self.devices[v].md;
             if behind {
-                md.peer_mut(node).bitmap_uuid = old;
+                md.set_bitmap_uuid(node, old);
             } else if ahead && md.peer(node).bitmap_index.is_some() {
                 // The node may not follow after all, and come back with what it was known by.
-                md.peer_mut(node).bitmap_uuid = uuid;
-                md.push_history(slot);
+                md.set_bitmap_uuid(node, uuid);
             }
         }
         let md = &mut self.devices[v].md;

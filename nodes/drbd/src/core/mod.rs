@@ -18,6 +18,7 @@ mod generation;
 pub mod handshake;
 mod locks;
 mod parts;
+mod pulse;
 pub mod quorum;
 mod replicate;
 mod request;
@@ -63,6 +64,7 @@ pub struct Resource {
     epoch_size: u32,
     peer_ack: request::PeerAckState,
     generation: generation::Generation,
+    pulse: pulse::Pulse,
     roles: role::RoleState,
     twopc: twopc::Twopc,
     user_suspended: bool,
@@ -143,6 +145,7 @@ impl Resource {
             epoch_size: 0,
             peer_ack: Default::default(),
             generation: Default::default(),
+            pulse: Default::default(),
             roles: Default::default(),
             twopc: Default::default(),
             user_suspended: false,
@@ -176,6 +179,7 @@ impl Resource {
     pub fn step(&mut self, now: Time, event: Event, out: &mut Vec<Action>) {
         self.now = now;
         std::mem::swap(&mut self.out, out);
+        self.feel_pulse();
         self.handle(event);
         self.settle();
         self.arm();

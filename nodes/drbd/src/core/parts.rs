@@ -112,7 +112,7 @@ pub(super) struct Device {
     pub quorum: bool,
     /// A new current UUID is due before the next request.
     pub new_uuid: bool,
-    /// Nothing was written since this node became Primary.
+    /// Nothing was written since this node became Primary, or had quorum again.
     pub new_session: bool,
     pub crashed_primary: bool,
     pub locks: Locks<Work>,
@@ -256,10 +256,17 @@ pub(super) struct Conn {
     pub handshake_deadline: Option<Time>,
     pub heard: Time,
     pub pinged: Option<Time>,
-    /// A PingAck is wanted before something else may happen.
-    pub ping_wanted: bool,
+    /// Pings sent over this link.
+    pub pings: u64,
+    /// PingAcks that came.
+    pub pongs: u64,
+    /// So many PingAcks are wanted before something else may happen.
+    pub ping_wanted: Option<u64>,
     /// The peer's position in its own write stream.
     pub last_dagtag: Dagtag,
+    /// Primaries that this node receives writes from, and that the peer no longer received any from
+    /// when the two compared last.
+    pub deaf_to: NodeMask,
     /// It told its position over this link. What is known from an earlier one says nothing if it
     /// was restarted in between.
     pub placed: bool,
@@ -361,6 +368,9 @@ pub(super) struct PeerRequest {
     /// Nodes that were told, before a peer ack said it, that they may lack this write: their bits
     /// are set, or were cleared by a resync that read it.
     pub doubted: NodeMask,
+    /// Nodes that did not receive the sender's writes any more when they compared with this one: a
+    /// resync from here may have overwritten this write there, before it came here.
+    pub overwritten: NodeMask,
     /// Written, or given up.
     pub finished: bool,
 }

@@ -49,6 +49,7 @@ impl Resource {
             active: false,
             tracked: false,
             doubted: NodeMask::NONE,
+            overwritten: NodeMask::NONE,
             finished: false,
         });
         self.start_peer_write(key, c, v);
@@ -67,6 +68,9 @@ impl Resource {
             self.set_out_of_sync(v, node, at);
         }
         if alone || self.others_to_inform(v, node) {
+            let deaf = self.conns.iter().filter(|conn| conn.deaf_to.has(node));
+            self.peer_reqs[key].overwritten =
+                deaf.fold(NodeMask::NONE, |mask, conn| mask.with(conn.node));
             self.peer_reqs[key].tracked = true;
             self.conns[c].unacked.push_back(key);
         }
@@ -273,6 +277,7 @@ impl Resource {
     fn settle_peer_request(&mut self, c: usize, key: usize, mask: NodeMask) {
         let (v, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
         let sender = self.conns[c].node;
+        let mask = NodeMask(mask.0 & !self.peer_reqs[key].overwritten.0);
         for (node, _) in self.slots_listed(v) {
             match mask.has(node) {
                 true if node == sender => {}

@@ -57,7 +57,9 @@ impl Resource {
                 self.complete(VolumeNumber(v as u16), id, Err(IoError), NodeMask::NONE);
                 continue;
             }
-            if self.suspended || (self.role == Role::Primary && !is_flush && self.need_generation())
+            if self.suspended
+                || self.stood_still()
+                || (self.role == Role::Primary && !is_flush && self.need_generation())
             {
                 return;
             }
@@ -156,6 +158,7 @@ impl Resource {
     /// May a write go out now? Things may have changed while it waited for its range or extent.
     fn must_wait(&self, v: usize) -> bool {
         self.suspended
+            || self.stood_still()
             || self.io_fails(v)
             || self.role != Role::Primary
             || self.needs_generation_now()

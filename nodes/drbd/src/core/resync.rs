@@ -110,7 +110,7 @@ impl Resource {
         }
         let own = device.md.peer(node).bitmap_uuid;
         if bits != Bits::Use && !peer_current.is_fresh() && (!borrowed || own.is_none()) {
-            device.md.peer_mut(node).bitmap_uuid = peer_current;
+            device.md.set_bitmap_uuid(node, peer_current);
         }
         self.doubt_unacked(v, node);
         let device = &mut self.devices[v];
@@ -746,11 +746,7 @@ impl Resource {
         if !same || !up_to_date {
             return;
         }
-        let slot = self.devices[v].md.peer(node).bitmap_uuid;
-        if !slot.is_none() {
-            self.devices[v].md.peer_mut(node).bitmap_uuid = Uuid::NONE;
-            self.devices[v].md.push_history(slot);
-        }
+        self.devices[v].md.set_bitmap_uuid(node, Uuid::NONE);
         self.touch_md(v);
         self.end_of_crash(v);
         self.tell_uuids(v, None);
@@ -849,12 +845,12 @@ impl Resource {
             let behind = node != source_node && !theirs.is_none() && !caught_up;
             let own = device.md.peer(node).bitmap_uuid;
             // The generation of this copy is also that of a node which caught up with it meanwhile.
-            device.md.peer_mut(node).bitmap_uuid = match behind {
+            let slot = match behind {
                 true if own.is_none() || theirs.same(old) => old,
                 true => own,
                 false => Uuid::NONE,
             };
-            device.md.push_history(own);
+            device.md.set_bitmap_uuid(node, slot);
         }
         for uuid in source.history.iter().rev().chain(source.bitmap.iter().map(|(_, uuid)| uuid)) {
             device.md.push_history(*uuid);

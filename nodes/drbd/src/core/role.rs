@@ -271,7 +271,8 @@ impl Resource {
                 self.set_role(Role::Primary);
                 self.roles.becoming = true;
                 for c in 0..self.conns.len() {
-                    let reached = self.members.has(self.conns[c].node);
+                    // Who took part in this promotion knows. (`members` may be older.)
+                    let reached = self.twopc.reached.has(self.conns[c].node);
                     for v in 0..self.devices.len() {
                         let unknown = self.conns[c].volumes[v].disk == DiskState::DUnknown;
                         if unknown && reached && self.conns[c].config.diskful {

@@ -18,6 +18,7 @@ impl Resource {
                 break;
             }
             assert!(round < 1000, "{}: the state does not settle", self.config.name);
+            self.pulse.missed = self.stood_still();
             self.weigh_claims();
             self.update_quorum();
             self.update_suspension();
@@ -47,7 +48,15 @@ impl Resource {
             self.devices[v].quorum = has;
             self.changed = true;
             self.notice(Notice::Quorum(VolumeNumber(v as u16), has));
-            if !has && self.role == Role::Primary {
+            if self.role != Role::Primary {
+                continue;
+            }
+            if has {
+                // Without this Primary, copies may have become what they were not when it lost
+                // touch with them: its next write begins a session.
+                self.devices[v].new_uuid = true;
+                self.devices[v].new_session = true;
+            } else {
                 self.devices[v].md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, true);
                 self.touch_md(v);
             }
@@ -287,6 +296,7 @@ impl Resource {
             .chain(self.twopc.alarm())
             .chain(self.roles.alarm())
             .chain(self.peer_ack.deadline)
+            .chain(self.pulse.due)
             .chain((0..self.devices.len()).filter_map(|v| self.ask_alarm(v)))
             .min()
     }

@@ -38,6 +38,8 @@ struct Ongoing {
     purpose: Option<(Purpose, u32)>,
     /// Who wants this node's vote.
     parents: Vec<NodeId>,
+    /// Who sent PREPARE.
+    heard: NodeMask,
     /// Who got PREPARE from this node.
     prepared: NodeMask,
     /// Whose vote is missing.
@@ -56,6 +58,8 @@ struct Ongoing {
 pub(super) struct Twopc {
     ongoing: Option<Ongoing>,
     wants: Vec<Want>,
+    /// Nodes that took part in the last commit.
+    pub reached: NodeMask,
 }
 
 impl Twopc {
@@ -145,6 +149,7 @@ impl Resource {
             request,
             purpose: Some((want.purpose, want.retries)),
             parents: Vec::new(),
+            heard: NodeMask::NONE,
             prepared,
             waiting: prepared,
             reply: self.own_reply(&request),
@@ -226,6 +231,7 @@ impl Resource {
         {
             // It came around: the sender is reached, and wants no vote that it does not have.
             ongoing.waiting.remove(from);
+            ongoing.heard.insert(from);
             let vote = ongoing.vote.unwrap_or(TwopcVote::Yes(TwopcReply::default()));
             self.send(c, Packet::TwopcVote(request.id, vote));
             return self.progress_votes();
@@ -252,7 +258,6 @@ impl Resource {
     fn participate(&mut self, c: usize, mut request: TwopcRequest) {
         let from = self.conns[c].node;
         let initiator = request.id.initiator;
-        self.notice_indirect(from, &request);
         let mut forward = NodeMask::NONE;
         for conn in self.conns.iter().filter(|conn| conn.connected() && conn.node != from) {
             if request.nodes_to_reach.has(conn.node) && conn.node != initiator {
@@ -269,6 +274,7 @@ impl Resource {
             request: TwopcRequest { nodes_to_reach: request.nodes_to_reach, ..original },
             purpose: None,
             parents: vec![from],
+            heard: from.mask(),
             prepared: forward,
             waiting: forward,
             reply: self.own_reply(&original),
@@ -279,20 +285,6 @@ impl Resource {
             deadline: self.now.plus_ms(self.config.twopc_timeout_ms),
         });
         self.send_prepare(request, forward);
-    }
-
-    /// A neighbour's request that comes through others only: the direct link is dead, though not
-    /// noticed yet.
-    fn notice_indirect(&mut self, from: NodeId, request: &TwopcRequest) {
-        let initiator = request.id.initiator;
-        if from == initiator || request.change != Change::Empty {
-            return;
-        }
-        self.on_conn(initiator, |r, c| {
-            if r.conns[c].connected() && request.nodes_to_reach.has(r.me()) {
-                r.drop_link(c, crate::state::ConnState::NetworkFailure);
-            }
-        });
     }
 
     /// This node's own opinion of a change.
@@ -595,6 +587,9 @@ impl Resource {
             self.on_conn(node, |r, c| r.send(c, Packet::TwopcCommit(commit)));
         }
         let (change, initiator) = (commit.request.change, commit.request.id.initiator);
+        if !ongoing.heard.has(initiator) {
+            self.drop_dead(initiator);
+        }
         let me = commit.request.target == Some(self.me());
         self.committed(&commit);
         match change {
@@ -614,6 +609,16 @@ impl Resource {
         self.changed = true;
     }
 
+    /// An initiator asks every neighbour itself and waits for its vote. It did not ask this one: for
+    /// the initiator the connection is gone, though this side has not noticed yet.
+    fn drop_dead(&mut self, initiator: NodeId) {
+        self.on_conn(initiator, |r, c| {
+            if r.conns[c].connected() {
+                r.drop_link(c, crate::state::ConnState::NetworkFailure);
+            }
+        });
+    }
+
     /// Forgets members that a commit did not reach. Those count as being without quorum from then
     /// on, so this part must have it while they still count as unknown.
     fn shrink_members(&mut self, commit: &TwopcCommit) {
@@ -629,7 +634,12 @@ impl Resource {
         // More of them at once, fewer only when the change is made and quorum is proven without
         // them.
         self.set_members(self.members.or(commit.reachable));
+        self.twopc.reached = commit.reachable;
         let ends = [Some(commit.request.id.initiator), commit.request.target];
+        if let (Change::Connect, [Some(a), Some(b)]) = (commit.request.change, ends) {
+            self.on_conn(a, |r, c| r.conns[c].deaf_to.remove(b));
+            self.on_conn(b, |r, c| r.conns[c].deaf_to.remove(a));
+        }
         let part = |node: NodeId| {
             node != self.me() && ends.contains(&Some(node)) && ends.contains(&Some(self.me()))
         };

@@ -133,6 +133,13 @@ impl Superblock {
         &mut self.peers[node.index()]
     }
 
+    /// Another bitmap UUID for a node. The one before goes into the history: a third copy may still
+    /// be there.
+    pub fn set_bitmap_uuid(&mut self, node: NodeId, uuid: Uuid) {
+        let before = std::mem::replace(&mut self.peer_mut(node).bitmap_uuid, uuid);
+        self.push_history(before);
+    }
+
     /// `members` as a set.
     pub fn member_mask(&self) -> NodeMask {
         NodeMask(self.members as u32)

@@ -83,3 +83,23 @@ fn down_ends_a_promotion() {
         assert_eq!((c.disk(1), c.disk(2)), (DiskState::UpToDate, DiskState::UpToDate));
     }
 }
+
+/// Goal: a Primary that stood still does not read on before its peers have answered: another may
+/// have taken over. Topology: three copies. Method: the clock jumps, with peers that answer and
+/// with silent ones.
+#[test]
+fn a_primary_that_stood_still_asks_before_it_reads() {
+    for silent in [false, true] {
+        let mut c = up(&[true, true, true]);
+        c.promote(0);
+        c.put(0, 7, 1);
+        [1, 2].into_iter().for_each(|peer| c.net.set_silent(0, peer, silent));
+        c.now = c.now.plus_ms(2_000);
+        let read = c.ask(0, 7);
+        c.tick();
+        assert_eq!(c.done(0, read), None);
+        c.run_ms(2_000);
+        assert_eq!(c.done(0, read).is_some(), !silent, "{}", c.status());
+        assert_eq!(c.engine(0).is_suspended(), silent);
+    }
+}

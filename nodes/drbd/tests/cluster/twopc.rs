@@ -2,7 +2,7 @@
 
 use crate::cluster::Cluster;
 use crate::verbs::up;
-use drbd::state::Role;
+use drbd::state::{ConnState, DiskState, Role};
 
 /// Opens the nodes, loses the message after `after` others; `false` if there were fewer.
 fn promote_with_a_loss(openers: &[usize], after: u64) -> bool {
@@ -47,4 +47,22 @@ fn a_promotion_survives_the_loss_of_any_message() {
 fn two_promotions_survive_the_loss_of_any_message() {
     let messages = (0..200).take_while(|after| promote_with_a_loss(&[0, 1], *after)).count();
     assert!(messages > 8, "{messages} messages");
+}
+
+/// Goal: who did not get PREPARE from the initiator itself is not connected to it, whatever it
+/// believes. Topology: three copies. Method: only one end notices that a link broke, and asks who
+/// is there; the other end, which hears of it through the third, notices then.
+#[test]
+fn a_link_that_only_the_initiator_knows_to_be_dead_ends() {
+    let mut c = up(&[true, true, true]);
+    crate::net::STREAMS.into_iter().for_each(|stream| c.hold((0, 2, stream)));
+    c.net.set_cut(0, 2, true);
+    c.break_link(0, 2, 0);
+    c.until("noticed", |c| c.conn(0, 2) == ConnState::Connecting);
+    assert_eq!(c.conn(2, 0), ConnState::Connected);
+    c.run_ms(10);
+    assert_eq!(c.conn(2, 0), ConnState::Connecting);
+    c.promote(0);
+    c.run_ms(10);
+    assert_eq!(c.disk(2), DiskState::Outdated);
 }

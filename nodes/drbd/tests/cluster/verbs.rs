@@ -99,10 +99,15 @@ impl Cluster {
         done.copies
     }
 
+    /// Submits a read of one block.
+    pub fn ask(&mut self, n: usize, block: u64) -> RequestId {
+        self.request(n, Request::Read(Blocks::new(block, 1)))
+    }
+
     /// Reads one block.
     #[track_caller]
     pub fn read(&mut self, n: usize, block: u64) -> Page {
-        let request = self.request(n, Request::Read(Blocks::new(block, 1)));
+        let request = self.ask(n, block);
         let pages = self.wait(n, request).result.expect("a read that succeeds");
         pages.expect("pages")[0].clone()
     }
