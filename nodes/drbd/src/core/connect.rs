@@ -408,6 +408,20 @@ impl Resource {
             && self.conns.iter().filter(|conn| conn.config.diskful).all(lacks)
     }
 
+    /// Is a good copy connected that went on from the generation of this one? The two need not be
+    /// connected to each other.
+    pub(super) fn is_superseded(&self, c: usize, v: usize) -> bool {
+        let Some(old) = self.conns[c].volumes[v].uuids.as_ref().map(|uuids| uuids.current) else {
+            return false;
+        };
+        self.conns.iter().filter(|conn| conn.connected()).any(|conn| {
+            let pd = &conn.volumes[v];
+            let good = pd.state.is_some_and(|state| state.disk >= DiskState::Consistent);
+            let later = |uuids: &Uuids| !uuids.current.same(old) && self.succeeds(uuids, old);
+            good && !old.is_none() && pd.uuids.as_ref().is_some_and(|uuids| later(uuids))
+        })
+    }
+
     /// Does somebody with these UUIDs know `old` as a generation before its own?
     fn succeeds(&self, uuids: &Uuids, old: Uuid) -> bool {
         uuids.bitmap.iter().any(|(_, slot)| slot.same(old))

@@ -241,7 +241,6 @@ impl Resource {
         let device = &mut self.devices[v];
         let ours = device.abandoned.is_some_and(|abandoned| abandoned.same(uuid));
         if ours && free {
-            device.predecessor = Some(device.exposed);
             device.exposed = uuid;
             device.abandoned = None;
         }

@@ -22,6 +22,9 @@ pub(super) const MAX_BLOCKS: u64 = 32;
 /// The rate is dealt out in steps of this many ms.
 const STEP_MS: u64 = 100;
 
+/// An unanswered P_FLUSH_REQUESTS is sent again after so long.
+const FLUSH_AGAIN_MS: u64 = 1_000;
+
 /// Bits between two good copies may be there for so long before they are looked into.
 const STRAY_MS: u64 = 3_000;
 
@@ -39,11 +42,20 @@ pub(super) struct Resync {
     pub cursor: u64,
     in_flight: u32,
     budget: u64,
-    /// Target: the Primary was asked to let no write be missed (number, Primary, answered).
-    flush: Option<(u32, NodeId, bool)>,
+    /// Target: the Primary was asked to let no write be missed.
+    flush: Option<Flush>,
     ending: bool,
     /// Source: the target says that it is done.
     peer_done: bool,
+}
+
+/// P_FLUSH_REQUESTS, as its sender remembers it.
+#[derive(Clone, Copy, Debug)]
+struct Flush {
+    seq: u32,
+    primary: NodeId,
+    asked: Time,
+    answered: bool,
 }
 
 /// One request, on the target or on the source.
@@ -301,21 +313,24 @@ impl Resource {
     fn resync_flush_then_end(&mut self, c: usize, v: usize) {
         let primary =
             self.conns.iter().position(|conn| conn.connected() && conn.role == Role::Primary);
-        match (self.conns[c].volumes[v].resync.flush, primary.unwrap_or(c)) {
-            (Some((_, _, true)), _) => self.resync_end(c, v),
-            (None, p) => {
-                self.serial += 1;
-                let seq = self.serial as u32;
-                let node = self.conns[p].node;
-                self.conns[c].volumes[v].resync.flush = Some((seq, node, false));
-                self.send(p, Packet::FlushRequests { seq });
-            }
-            (Some((_, node, false)), _) => {
-                // A lost Primary answers no more; the next try asks whoever follows it.
-                if self.conn_of(node).is_none_or(|p| !self.conns[p].connected()) {
+        match self.conns[c].volumes[v].resync.flush {
+            Some(flush) if flush.answered => self.resync_end(c, v),
+            Some(flush) => {
+                // A lost Primary answers no more; the next try asks whoever follows it. Nor does it
+                // pass on what it is asked to a source that it is not connected to.
+                let gone = self.conn_of(flush.primary).is_none_or(|p| !self.conns[p].connected());
+                if gone || flush.asked.plus_ms(FLUSH_AGAIN_MS) <= self.now {
                     self.conns[c].volumes[v].resync.flush = None;
                     self.changed = true;
                 }
+            }
+            None => {
+                self.serial += 1;
+                let (p, seq) = (primary.unwrap_or(c), self.serial as u32);
+                let (primary, asked) = (self.conns[p].node, self.now);
+                self.conns[c].volumes[v].resync.flush =
+                    Some(Flush { seq, primary, asked, answered: false });
+                self.send(p, Packet::FlushRequests { seq });
             }
         }
     }
@@ -339,9 +354,11 @@ impl Resource {
                 if c != from && !direct {
                     continue;
                 }
-                let flush = &mut self.conns[c].volumes[v].resync.flush;
-                if *flush == Some((seq, primary, false)) {
-                    *flush = Some((seq, primary, true));
+                let flush = self.conns[c].volumes[v].resync.flush.as_mut();
+                if let Some(flush) = flush.filter(|flush| !flush.answered)
+                    && (flush.seq, flush.primary) == (seq, primary)
+                {
+                    flush.answered = true;
                     self.resync_progress(c, v);
                 }
             }
@@ -501,6 +518,8 @@ impl Resource {
         }
         let (v, count) = (self.resync_reqs[key].volume, self.resync_reqs[key].at.count as usize);
         let Some(payload) = payload.filter(|pages| pages.len() == count) else {
+            // It is asked again, though not at once.
+            self.conns[c].volumes[v].resync.budget = 0;
             return self.end_target_request(c, v, key);
         };
         self.resync_reqs[key].payload = Some(payload);

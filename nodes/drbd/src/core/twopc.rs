@@ -301,13 +301,14 @@ impl Resource {
         }
     }
 
-    /// A copy that asks whether it may call itself UpToDate may not, if a node without a disk saw
-    /// that a Primary went on without it.
+    /// A copy that asks whether it may call itself UpToDate may not, if somebody saw that a Primary
+    /// went on without it.
     fn vote_on_settling(&self, initiator: NodeId) -> Option<Refusal> {
         let c = self.conn_of(initiator)?;
         let left_behind = (0..self.devices.len()).any(|v| {
             let state = self.conns[c].volumes[v].state;
-            state.is_some_and(|state| state.disk == DiskState::Consistent) && self.distrusts(c, v)
+            let stale = self.distrusts(c, v) || self.is_superseded(c, v);
+            state.is_some_and(|state| state.disk == DiskState::Consistent) && stale
         });
         left_behind.then_some(Refusal::NoUpToDateDisk)
     }
@@ -322,11 +323,12 @@ impl Resource {
         if self.uuids_locked() {
             return Some(Refusal::InTransientState);
         }
-        // A node without a disk that saw a newer generation does not help old data to a majority.
+        // Who saw a newer generation does not help old data to a majority.
         let c = self.conn_of(initiator)?;
         let stale = (0..self.devices.len()).any(|v| {
             let claims = self.conns[c].volumes[v].state.map(|state| state.disk);
-            claims.is_some_and(|disk| disk >= DiskState::Consistent) && self.distrusts(c, v)
+            let stale = self.distrusts(c, v) || self.is_superseded(c, v);
+            claims.is_some_and(|disk| disk >= DiskState::Consistent) && stale
         });
         stale.then_some(Refusal::NoUpToDateDisk)
     }
@@ -429,6 +431,10 @@ impl Resource {
         let (id, parents) = (ongoing.request.id, ongoing.parents.clone());
         for parent in parents {
             self.on_conn(parent, |r, c| r.send(c, Packet::TwopcVote(id, vote)));
+        }
+        if handshake == Err(Refusal::HandshakeRetry) {
+            // What was said does not get any better: both have to say it again.
+            self.on_conn(id.initiator, |r, c| r.retry_link(c));
         }
     }
 
