@@ -47,6 +47,7 @@ impl Device {
             al_pending: None,
             exposed: Uuid::NONE,
             predecessor: None,
+            untold: None,
             abandoned: None,
             quorum: config.quorum == super::config::Quorum::Off,
             new_uuid: false,

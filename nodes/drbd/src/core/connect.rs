@@ -152,6 +152,9 @@ impl Resource {
     pub(super) fn receive_uuids(&mut self, c: usize, v: usize, uuids: Arc<Uuids>) {
         let flags = uuids.flags;
         self.conns[c].volumes[v].uuids = Some(uuids.clone());
+        if !flags.has(UuidFlags::NEW_DATAGEN) {
+            self.conns[c].deaf_to.0 &= !uuids.node_mask.0;
+        }
         if self.conns[c].greeting.is_some() {
             return;
         }
@@ -604,6 +607,8 @@ impl Resource {
         if self.conns[c].role == Role::Primary {
             let others = self.conns.iter_mut().flat_map(|conn| &mut conn.volumes);
             others.for_each(|pd| pd.reconcile = false);
+            // Others want to know that this copy receives its writes.
+            (0..self.devices.len()).for_each(|v| self.tell_uuids(v, Some(c)));
         }
         // The first P_STATE behind the commit tells the peer that this side has it.
         self.conns[c].volumes.iter_mut().for_each(|pd| pd.sent_state = None);

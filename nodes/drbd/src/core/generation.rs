@@ -104,6 +104,7 @@ impl Resource {
             return;
         }
         self.close_epoch();
+        self.devices.iter_mut().for_each(|device| device.untold = None);
         let mut writes = 0;
         for v in &due {
             self.devices[*v].new_uuid = false;
@@ -129,6 +130,7 @@ impl Resource {
         let volume = VolumeNumber(v as u16);
         let diskful = self.devices[v].disk == DiskState::UpToDate;
         if diskful {
+            self.devices[v].untold = Some(Box::new(self.devices[v].md.clone()));
             self.rotate(v, uuid, weak, None);
         } else {
             let old = self.devices[v].exposed;
@@ -200,6 +202,7 @@ impl Resource {
     fn confirm_generation(&mut self) {
         self.generation = Generation::Confirming;
         for v in 0..self.devices.len() {
+            self.devices[v].untold = None;
             if self.devices[v].disk == DiskState::UpToDate {
                 let weak = self.weak_nodes(v);
                 self.announce(v, weak, None);
@@ -254,6 +257,28 @@ impl Resource {
             for device in &mut self.devices {
                 device.new_uuid = true;
             }
+        }
+    }
+
+    /// This node is not Primary any more, and its latest generation waits for its superblock: nobody
+    /// knows of it, and nothing was written in it. The others may go on without it, so it is taken
+    /// back.
+    pub(super) fn take_back_generation(&mut self) {
+        if !self.generation_is_young() {
+            return;
+        }
+        self.generation = Generation::Idle;
+        for v in 0..self.devices.len() {
+            let device = &mut self.devices[v];
+            let Some(before) = device.untold.take() else { continue };
+            device.md.current = before.current;
+            device.md.history = before.history;
+            for node in NodeId::all() {
+                device.md.peer_mut(node).bitmap_uuid = before.peer(node).bitmap_uuid;
+            }
+            device.exposed = before.current;
+            device.md_waiters.retain(|(_, work)| *work != Work::Generation);
+            self.touch_md(v);
         }
     }
 

@@ -102,6 +102,8 @@ pub(super) struct Device {
     pub al_number: u32,
     pub al_context: u16,
     pub al_pending: Option<super::attach::AlWrite>,
+    /// The superblock before a generation of its own that nobody was told of yet.
+    pub untold: Option<Box<Superblock>>,
     /// Generation that the data seen by applications belongs to (also without a disk).
     pub exposed: Uuid,
     /// Without a disk: the generation before `exposed`, until a peer with data confirmed that it

@@ -174,6 +174,9 @@ impl Resource {
         self.role = role;
         self.changed = true;
         self.notice(Notice::Role(role));
+        if role == Role::Secondary {
+            self.take_back_generation();
+        }
         // Who opened during a demotion may be made to wait from now on.
         let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
         self.roles.waiters.iter_mut().for_each(|waiter| waiter.deadline = deadline);

@@ -248,6 +248,11 @@ impl Resource {
     pub(super) fn set_peer_role(&mut self, c: usize, role: Role) {
         if self.conns[c].role != role {
             let before = std::mem::replace(&mut self.conns[c].role, role);
+            if before == Role::Primary {
+                // What it writes from now on, no copy gets that it has no connection to.
+                let node = self.conns[c].node;
+                self.conns.iter_mut().for_each(|conn| conn.deaf_to.remove(node));
+            }
             self.follow_to_the_end(c, before, role);
             self.forget_flushes();
             self.changed = true;
