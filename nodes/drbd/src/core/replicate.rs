@@ -8,7 +8,7 @@ use super::parts::{Epoch, LowerUse, PeerRequest, Work};
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, VolumeNumber};
 use crate::packet::{BlockId, Packet};
 use crate::page::Payload;
-use crate::state::{ConnState, DiskState, ReplState};
+use crate::state::{ConnState, DiskState, ReplState, Role};
 
 impl Resource {
     #[allow(clippy::too_many_arguments)]
@@ -22,6 +22,11 @@ impl Resource {
         may_set_in_sync: bool,
         fua: bool,
     ) {
+        if self.conns[c].role != Role::Primary {
+            // It was made Secondary by force, and another may be Primary by now: what was on its
+            // way is not to overwrite what that one wrote. The two copies compare instead.
+            return self.drop_link(c, ConnState::NetworkFailure);
+        }
         let sound = at.count > 0
             && at.end() <= self.devices[v].size
             && payload.as_ref().is_none_or(|p| p.len() == at.count as usize);

@@ -655,10 +655,18 @@ impl Resource {
             Change::Disconnect { .. } if part(node) => false,
             _ => node == self.me() || self.conn_of(node).is_some_and(|c| self.conns[c].connected()),
         };
+        let stepped_down: Vec<usize> = (0..self.conns.len())
+            .filter(|c| {
+                let conn = &self.conns[*c];
+                let asked = commit.reachable.has(conn.node) && !commit.primaries.has(conn.node);
+                conn.role == Role::Primary && asked
+            })
+            .collect();
         let far_primaries = commit.primaries.iter().filter(|node| !direct(*node));
         let far_primaries = far_primaries.fold(NodeMask::NONE, NodeMask::with);
         let far = !far_primaries.is_empty();
         self.far_primaries = far_primaries;
+        stepped_down.into_iter().for_each(|c| self.set_peer_role(c, Role::Secondary));
         let empty = commit.request.change == Change::Empty;
         for v in 0..self.devices.len() {
             let disk = self.devices[v].disk;
