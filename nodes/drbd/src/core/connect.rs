@@ -184,6 +184,7 @@ impl Resource {
             if node == self.me() {
                 continue;
             }
+            self.may_have_caught_up(v, node);
             let syncing =
                 self.conn_of(node).is_some_and(|n| self.conns[n].volumes[v].repl.is_sync());
             let slot = self.devices[v].md.peer(node).bitmap_uuid;

@@ -854,6 +854,7 @@ impl Resource {
         let me = self.me();
         let device = &mut self.devices[v];
         let nodes: Vec<NodeId> = NodeId::all().filter(|n| *n != me).collect();
+        let mut caught = Vec::new();
         for node in nodes {
             if device.md.peer(node).bitmap_index.is_none() {
                 continue;
@@ -870,6 +871,7 @@ impl Resource {
                 false => Uuid::NONE,
             };
             device.md.set_bitmap_uuid(node, slot);
+            caught.extend((!behind).then_some(node));
         }
         for uuid in source.history.iter().rev().chain(source.bitmap.iter().map(|(_, uuid)| uuid)) {
             device.md.push_history(*uuid);
@@ -882,6 +884,7 @@ impl Resource {
         // What the source was as a crashed Primary, its likeness is, too. (DRBD forgets it.)
         device.crashed_primary = source.flags.has(UuidFlags::CRASHED_PRIMARY);
         device.md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, false);
+        caught.into_iter().for_each(|node| self.may_have_caught_up(v, node));
         self.md_sync(v, Work::ResyncEnd(c, v));
     }
 

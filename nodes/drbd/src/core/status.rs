@@ -5,7 +5,7 @@ use super::Resource;
 use super::config::OnLoss;
 use super::event::{Action, Notice};
 use super::quorum::{self, Ballot, Voter};
-use crate::ids::{NodeMask, Time, VolumeNumber};
+use crate::ids::{NodeId, NodeMask, Time, VolumeNumber};
 use crate::meta::{MdFlags, PeerFlags};
 use crate::packet::{Packet, PeerState};
 use crate::state::{DiskState, ReplState, Role};
@@ -242,6 +242,21 @@ impl Resource {
         };
         if self.role == Role::Primary && usable(old) && !usable(disk) {
             self.devices[v].new_uuid = true;
+        }
+    }
+
+    /// A node that this one has no connection to was behind, and may have caught up with a third.
+    /// Taken for Outdated, it would not count for quorum.
+    pub(super) fn may_have_caught_up(&mut self, v: usize, node: NodeId) {
+        let Some(c) = self.conn_of(node).filter(|c| !self.conns[*c].connected()) else { return };
+        let outdated = self.devices[v].md.peer(node).flags.has(PeerFlags::OUTDATED);
+        if self.role == Role::Primary || !self.conns[c].config.diskful {
+            return;
+        }
+        if self.conns[c].volumes[v].disk <= DiskState::Outdated || outdated {
+            self.devices[v].md.peer_mut(node).flags.put(PeerFlags::OUTDATED, false);
+            self.touch_md(v);
+            self.set_peer_disk(c, v, DiskState::DUnknown);
         }
     }
 

@@ -667,6 +667,9 @@ impl Resource {
         let far = !far_primaries.is_empty();
         self.far_primaries = far_primaries;
         stepped_down.into_iter().for_each(|c| self.set_peer_role(c, Role::Secondary));
+        for v in 0..self.devices.len() {
+            commit.reachable.iter().for_each(|node| self.may_have_caught_up(v, node));
+        }
         let empty = commit.request.change == Change::Empty;
         for v in 0..self.devices.len() {
             let disk = self.devices[v].disk;
