@@ -10,6 +10,7 @@ use super::event::Notice;
 use super::parts::Work;
 use super::twopc::Purpose;
 use crate::ids::{NodeId, NodeMask, Uuid, VolumeNumber};
+use crate::meta::MdFlags;
 use crate::packet::{Packet, UuidFlags, Uuids};
 use crate::state::{DiskState, Role};
 use std::sync::Arc;
@@ -276,6 +277,8 @@ impl Resource {
             for node in NodeId::all() {
                 device.md.peer_mut(node).bitmap_uuid = before.peer(node).bitmap_uuid;
             }
+            let lost_quorum = before.flags.has(MdFlags::PRIMARY_LOST_QUORUM);
+            device.md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, lost_quorum);
             device.exposed = before.current;
             device.md_waiters.retain(|(_, work)| *work != Work::Generation);
             self.touch_md(v);
@@ -364,6 +367,8 @@ impl Resource {
         let md = &mut self.devices[v].md;
         md.current = uuid;
         md.push_history(old);
+        // What was written without quorum belongs to the generation before.
+        md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, false);
         self.touch_md(v);
         self.conns.iter_mut().for_each(|conn| conn.volumes[v].agreed = false);
     }

@@ -36,6 +36,11 @@ impl Side<'_> {
         let held = |(id, slot): &&(NodeId, Uuid)| *id != except && slot.same(uuid);
         slots.find(held).map(|(id, _)| *id).filter(|_| !uuid.is_fresh())
     }
+    /// Every generation that is known to come before the current one.
+    fn ancestors(&self) -> impl Iterator<Item = Uuid> {
+        let slots = self.uuids.bitmap.iter().map(|(_, uuid)| *uuid);
+        slots.chain(self.uuids.history.iter().copied()).filter(|uuid| !uuid.is_none())
+    }
     fn in_history(&self, uuid: Uuid) -> bool {
         !uuid.is_none() && self.uuids.history.iter().any(|old| old.same(uuid))
     }
@@ -159,7 +164,8 @@ fn by_uuids(me: &Side, peer: &Side) -> Verdict {
     if !ours.is_none() && ours.same(same) {
         return verdict("bitmap-both", Outcome::SplitBrain(true));
     }
-    if me.uuids.history.iter().any(|old| peer.in_history(*old)) {
+    // The ancestor may still stand in a slot of one side. (DRBD looks at the histories alone.)
+    if me.ancestors().any(|old| peer.ancestors().any(|theirs| theirs.same(old))) {
         return verdict("history-both", Outcome::SplitBrain(false));
     }
     verdict("unrelated-data", Outcome::Unrelated)
