@@ -584,6 +584,7 @@ impl Resource {
         self.conns[c].handshake_deadline = None;
         self.conns[c].was_connected = true;
         self.conns[c].placed = false;
+        self.conns[c].volumes.iter_mut().for_each(|pd| pd.caught_up = false);
         self.set_cstate(c, ConnState::Connected);
         self.far_primaries.remove(node);
         if self.lost_primary == Some(node) {

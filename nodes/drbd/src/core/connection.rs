@@ -210,6 +210,7 @@ impl Resource {
         pd.reconcile = false;
         pd.agreed = false;
         pd.unannounced.clear();
+        pd.caught_up = finished;
         let disk = match pd.disk {
             // Unless it got the last block just now, and is UpToDate without our having heard of
             // it.

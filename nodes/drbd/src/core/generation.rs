@@ -7,7 +7,7 @@
 
 use super::Resource;
 use super::event::Notice;
-use super::parts::Work;
+use super::parts::{Conn, Work};
 use super::twopc::Purpose;
 use crate::ids::{NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::MdFlags;
@@ -171,6 +171,7 @@ impl Resource {
         for conn in &mut self.conns {
             conn.volumes[v].missed = false;
             conn.volumes[v].unflushed = false;
+            conn.volumes[v].caught_up = false;
         }
     }
 
@@ -340,7 +341,9 @@ impl Resource {
         }
         let weak = self.weak_nodes(v);
         if self.devices[v].disk == DiskState::UpToDate {
-            return NodeId::all().any(|node| self.falls_behind(v, node, weak));
+            let caught_up = |conn: &Conn| !conn.connected() && conn.volumes[v].caught_up;
+            return self.conns.iter().any(caught_up)
+                || NodeId::all().any(|node| self.falls_behind(v, node, weak));
         }
         // Without an UpToDate disk the slots are the peers', and what is known of them may be old:
         // any absent copy counts. A generation too many is harmless, the peers keep the slots that

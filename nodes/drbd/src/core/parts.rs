@@ -172,6 +172,9 @@ pub(super) struct PeerDevice {
     pub doubted: bool,
     /// It acknowledged writes of this Primary that it may not have flushed when it was lost.
     pub unflushed: bool,
+    /// It was lost when it may just have ended its resync: whatever its slot says, it may have this
+    /// generation.
+    pub caught_up: bool,
     /// It came back without writes of this Primary that another copy has, and no generation tells
     /// yet.
     pub missed: bool,
@@ -213,6 +216,7 @@ impl PeerDevice {
             agreed: false,
             doubted: false,
             unflushed: false,
+            caught_up: false,
             missed: false,
             unannounced: Vec::new(),
         }
