@@ -53,6 +53,7 @@ impl Device {
             new_uuid: false,
             new_session: false,
             crashed_primary: false,
+            unclean: false,
             locks: Locks::default(),
             birth: 0,
             attach_reply: None,
@@ -193,6 +194,7 @@ impl Resource {
         device.bitmaps = bitmaps;
         device.md = md;
         device.crashed_primary = crashed;
+        device.unclean = !clean;
         self.mark_attached(v);
     }
 

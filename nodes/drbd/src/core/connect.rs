@@ -21,6 +21,7 @@ impl Resource {
         let inconsistent = !device.md.flags.has(MdFlags::CONSISTENT);
         let set = [
             (device.crashed_primary, UuidFlags::CRASHED_PRIMARY),
+            (device.unclean, UuidFlags::UNCLEAN),
             (inconsistent, UuidFlags::INCONSISTENT),
             (stable, UuidFlags::STABLE),
             (conn.was_connected, UuidFlags::RECONNECT),
@@ -335,7 +336,7 @@ impl Resource {
                     // rebooted, neither is sure to.
                     (true, false) => true,
                     (false, true) => !mine.kept_on,
-                    _ => followed_further(conn, mine),
+                    _ => followed_further(conn, mine, v),
                 };
                 theirs.current.same(uuids.current) && differ && better
             })
@@ -675,6 +676,8 @@ impl Resource {
         }
         if let Some(uuids) = self.conns[c].volumes[v].uuids.clone() {
             self.clean_slots(c, v, &uuids);
+            let vouched = self.conns[c].volumes[v].agreed && !uuids.flags.has(UuidFlags::UNCLEAN);
+            self.devices[v].unclean &= !vouched;
         }
         if self.quirk("equal-uuids-drop-bits")
             && let Some(slot) = self.devices[v].slot(node)
@@ -826,10 +829,15 @@ fn lists(uuids: &Uuids, node: NodeId) -> bool {
 }
 
 /// Which of two copies would be the source if they were connected?
-fn followed_further(a: &Conn, b: &Conn) -> bool {
+fn followed_further(a: &Conn, b: &Conn, v: usize) -> bool {
+    let unclean = |conn: &Conn| {
+        let uuids = conn.volumes[v].uuids.as_ref();
+        uuids.is_some_and(|uuids| uuids.flags.has(UuidFlags::UNCLEAN))
+    };
     match (a.named, b.named) {
         (Some((x, a)), Some((y, b))) if x == y && a != b => a > b,
         _ if a.kept_on != b.kept_on => a.kept_on,
+        _ if unclean(a) != unclean(b) => unclean(b),
         _ => a.node < b.node,
     }
 }

@@ -117,6 +117,8 @@ pub(super) struct Device {
     /// Nothing was written since this node became Primary, or had quorum again.
     pub new_session: bool,
     pub crashed_primary: bool,
+    /// It was not detached cleanly, and not compared since.
+    pub unclean: bool,
     pub locks: Locks<Work>,
     /// Counts attachments; completions for an earlier one are stale.
     pub birth: u64,

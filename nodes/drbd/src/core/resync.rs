@@ -804,6 +804,7 @@ impl Resource {
         let device = &mut self.devices[v];
         if clean && device.disk == DiskState::UpToDate {
             device.crashed_primary = false;
+            device.unclean = false;
             if device.quorum {
                 device.md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, false);
             }
@@ -883,6 +884,7 @@ impl Resource {
         device.exposed = source.current;
         // What the source was as a crashed Primary, its likeness is, too. (DRBD forgets it.)
         device.crashed_primary = source.flags.has(UuidFlags::CRASHED_PRIMARY);
+        device.unclean = source.flags.has(UuidFlags::UNCLEAN);
         device.md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, false);
         caught.into_iter().for_each(|node| self.may_have_caught_up(v, node));
         self.md_sync(v, Work::ResyncEnd(c, v));
