@@ -340,9 +340,18 @@ impl Resource {
         let sender = self.conns[c].node;
         let device = &mut self.devices[v];
         let resynced = device.resynced.get(&at.start) == Some(&(at, sender));
+        if at.count == 0 || at.end() > device.size {
+            return;
+        }
         let differs = device.slot(sender).is_none_or(|slot| device.bitmaps[slot].any(at));
+        if differs && !resynced {
+            // The sender has not heard of that. Who believed it has no bit for this copy any more.
+            let others = mask.without(self.me()).without(sender);
+            return others.iter().for_each(|node| self.set_out_of_sync(v, node, at));
+        }
+        let device = &mut self.devices[v];
         let whole = device.disk == DiskState::UpToDate && !differs && self.same_generation(c, v);
-        if at.count == 0 || !(resynced || whole && !self.is_written(v, at)) {
+        if !(resynced || whole && !self.is_written(v, at)) {
             return;
         }
         if resynced {

@@ -28,9 +28,9 @@ const FLUSH_AGAIN_MS: u64 = 1_000;
 /// Bits between two good copies may be there for so long before they are looked into.
 const STRAY_MS: u64 = 3_000;
 
-/// Those that the end of a resync leaves towards a third copy, for so long: they go before older
-/// ones, so that what one copy has gets to all others. Otherwise each of three copies with bits
-/// between two pairs overwrites the next, round and round.
+/// Those that the end of a resync leaves towards a third copy, for so long, where no Primary is the
+/// source of all: they go before older ones, so that what one copy has gets to all others. Otherwise
+/// each of three copies with bits between two pairs overwrites the next, round and round.
 const STRAY_BEHIND_RESYNC_MS: u64 = 300;
 
 /// State of a resync between this node and one peer, in either direction.
@@ -922,7 +922,9 @@ impl Resource {
                 self.set_repl(other, v, ReplState::Established);
             }
         }
-        self.devices[v].stray_at = Some(self.now.plus_ms(STRAY_BEHIND_RESYNC_MS));
+        if !self.near_a_primary() {
+            self.devices[v].stray_at = Some(self.now.plus_ms(STRAY_BEHIND_RESYNC_MS));
+        }
         self.tell_uuids(v, None);
         self.changed = true;
     }
@@ -994,6 +996,11 @@ impl Resource {
             self.devices[v].ask_at = Some(self.now.plus_ms(1_000));
             self.renegotiate(c, v);
         }
+    }
+
+    /// Is this node, or one that it is connected to, Primary?
+    pub(super) fn near_a_primary(&self) -> bool {
+        self.role == Role::Primary || self.conns.iter().any(|conn| conn.role == Role::Primary)
     }
 
     /// Bits that nobody has explained for a while are settled by a comparison.

@@ -229,7 +229,7 @@ impl Resource {
         if old == DiskState::UpToDate {
             self.not_kept(v, self.conns[c].node);
         }
-        if disk == DiskState::UpToDate {
+        if disk == DiskState::UpToDate && !self.near_a_primary() {
             // Who was just resynced passes it on before older bits are settled.
             self.devices[v].stray_at = None;
         }
