@@ -64,7 +64,8 @@ pub struct Uuids {
     pub dirty_bits: u64,
     /// See [`UuidFlags`].
     pub flags: UuidFlags,
-    /// Weak nodes with NEW_DATAGEN; authoritative nodes without STABLE.
+    /// Weak nodes with NEW_DATAGEN; otherwise Primaries that the sender receives writes from. (DRBD
+    /// fills it in without STABLE alone.)
     pub node_mask: NodeMask,
     /// Bitmap UUID per listed node id. Unlisted is unknown, listed zero is "in sync as far as I
     /// know".

@@ -514,7 +514,8 @@ impl Resource {
             return self.write_bitmap(v);
         }
         let idle = self.log.is_empty() && self.peer_reqs.is_empty() && self.resync_reqs.is_empty();
-        self.devices[v].md.flags.put(MdFlags::AL_CLEAN, idle);
+        let clean = idle && !self.devices[v].unclean;
+        self.devices[v].md.flags.put(MdFlags::AL_CLEAN, clean);
         self.md_sync(v, Work::Detached(v, reply));
     }
 

@@ -2,7 +2,7 @@
 //! starts.
 
 use super::Resource;
-use super::config::RrConflict;
+use super::config::{Quorum, RrConflict};
 use super::event::{Notice, Refusal};
 use super::handshake::{self, Bugs, Outcome, Side, Verdict};
 use super::parts::{Conn, Greeting, Offer, PeerDevice};
@@ -83,7 +83,9 @@ impl Resource {
     }
 
     pub(super) fn tell_uuids_to(&mut self, c: usize, v: usize) {
-        if self.conns[c].connected() && self.devices[v].has_disk() {
+        // A generation that waits for its superblock is announced once it is there.
+        let young = self.generation_is_young();
+        if self.conns[c].connected() && self.devices[v].has_disk() && !young {
             let uuids = Arc::new(self.uuids_for(c, v));
             self.send(c, Packet::Uuids(VolumeNumber(v as u16), uuids));
         }
@@ -114,6 +116,7 @@ impl Resource {
     pub(super) fn offer(&mut self, c: usize, v: usize, flags: u64) {
         let volume = VolumeNumber(v as u16);
         self.return_to_predecessor(v);
+        self.devices[v].untold = None;
         // Writes of a third node that are on their way may have reached this side alone.
         self.doubt_unacked(v, self.conns[c].node);
         let state = self.peer_state(c, v);
@@ -497,13 +500,26 @@ impl Resource {
                 self.notice(Notice::Note("Unrelated data, aborting!".to_owned()));
                 Some(Refusal::HandshakeDisconnect)
             }
+            Outcome::Target(_) if primary && self.outranks(c, v) => {
+                self.assert_generation(v);
+                Some(Refusal::HandshakeRetry)
+            }
             Outcome::Target(_) if primary && self.devices[v].disk >= DiskState::Consistent => {
                 Some(self.rr_conflict())
             }
+            Outcome::Target(_) if self.follows_elsewhere(c, v) => Some(Refusal::HandshakeRetry),
             Outcome::Target(_) if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
+            Outcome::Target(_) if primary && self.is_elsewhere(c, v) => {
+                Some(Refusal::HandshakeRetry)
+            }
             Outcome::Source(_) if self.conns[c].volumes[v].state?.role == Role::Primary => {
-                let theirs = self.conns[c].volumes[v].state?.disk;
-                (theirs >= DiskState::Consistent).then(|| self.rr_refusal())
+                let theirs = self.conns[c].volumes[v].state?;
+                let outranked = theirs.quorum && !self.devices[v].quorum;
+                let good = theirs.disk >= DiskState::Consistent;
+                match outranked && self.config.quorum != Quorum::Off {
+                    true => good.then_some(Refusal::HandshakeRetry),
+                    false => good.then(|| self.rr_refusal()),
+                }
             }
             Outcome::None if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
             _ => None,
@@ -539,6 +555,39 @@ impl Resource {
         let has_data = state.disk == DiskState::UpToDate;
         let foreign = device.disk < DiskState::Consistent;
         foreign && has_data && differs && self.succeeds(uuids, device.exposed)
+    }
+
+    /// A Primary with quorum and good data meets a copy without quorum that has a generation of its
+    /// own. No write of that one was ever acknowledged: it would have taken the quorum that is here.
+    fn outranks(&self, c: usize, v: usize) -> bool {
+        let peer = self.conns[c].volumes[v].state.is_some_and(|state| state.quorum);
+        let rules = self.config.quorum != Quorum::Off;
+        rules && self.devices[v].quorum && !peer && self.devices[v].disk == DiskState::UpToDate
+    }
+
+    /// This copy follows a Primary that works on its very generation, and meets one that does not:
+    /// who of the two is right, they have to find out between them.
+    fn follows_elsewhere(&self, c: usize, v: usize) -> bool {
+        let Some(theirs) = &self.conns[c].volumes[v].uuids else { return false };
+        let state = self.conns[c].volumes[v].state;
+        let stranger = state.is_some_and(|state| state.role != Role::Primary);
+        let good = self.devices[v].disk >= DiskState::Consistent && self.devices[v].has_disk();
+        let mine = self.devices[v].md.current;
+        let same = |conn: &Conn| {
+            let uuids = conn.volumes[v].uuids.as_ref();
+            uuids.is_some_and(|uuids| uuids.current.same(mine))
+        };
+        let leads = |conn: &Conn| conn.is_primary() && !theirs.node_mask.has(conn.node);
+        good && stranger && self.conns.iter().any(|conn| leads(conn) && same(conn))
+    }
+
+    /// A Primary that works on others' data meets a copy that would be its source, and that has
+    /// neither this data nor what follows it: it may be what the others went on without. They have
+    /// to compare first.
+    fn is_elsewhere(&self, c: usize, v: usize) -> bool {
+        let exposed = self.devices[v].exposed;
+        let uuids = self.conns[c].volumes[v].uuids.as_ref();
+        !exposed.is_none() && uuids.is_some_and(|uuids| !uuids.current.same(exposed))
     }
 
     fn rr_refusal(&self) -> Refusal {
@@ -731,9 +780,8 @@ impl Resource {
     /// just this generation.
     pub(super) fn trust_primaries(&mut self) {
         for v in 0..self.devices.len() {
-            let trusted = self.conns.iter().any(|conn| {
-                conn.connected() && conn.role == Role::Primary && self.is_seen_by(conn, v)
-            });
+            let trusted =
+                self.conns.iter().any(|conn| conn.is_primary() && self.is_seen_by(conn, v));
             let syncs = self.conns.iter().any(|conn| conn.volumes[v].repl.is_sync_target());
             let held = self.is_held(v);
             if self.devices[v].disk == DiskState::Consistent && trusted && !syncs && !held {
@@ -772,7 +820,8 @@ impl Resource {
         }
         let verdict = self.verdict(c, v);
         self.conns[c].named = self.conns[c].peer_dagtag.take();
-        let in_use = self.role == Role::Primary && self.devices[v].disk >= DiskState::Consistent;
+        let in_use = self.role == Role::Primary
+            && (self.devices[v].disk >= DiskState::Consistent || self.is_elsewhere(c, v));
         match verdict.outcome {
             Outcome::SplitBrain(_) | Outcome::Unrelated => {
                 self.conns[c].volumes[v].offered = None;

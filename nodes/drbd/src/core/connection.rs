@@ -210,7 +210,7 @@ impl Resource {
         pd.reconcile = false;
         pd.agreed = false;
         pd.unannounced.clear();
-        pd.caught_up = finished;
+        pd.caught_up |= finished;
         let disk = match pd.disk {
             // Unless it got the last block just now, and is UpToDate without our having heard of
             // it.
@@ -228,7 +228,7 @@ impl Resource {
     fn primary_lost(&mut self, c: usize) {
         let node = self.conns[c].node;
         self.lost_primary = Some(node);
-        let other = self.conns.iter().any(|conn| conn.connected() && conn.role == Role::Primary);
+        let other = self.conns.iter().any(Conn::is_primary);
         if self.role == Role::Primary || other {
             return;
         }
@@ -256,8 +256,8 @@ impl Resource {
     /// The answer to the oldest ping.
     fn pinged_back(&mut self, c: usize) {
         let conn = &mut self.conns[c];
-        conn.pinged = None;
         conn.pongs += 1;
+        conn.pinged = conn.pinged.filter(|_| conn.pongs < conn.pings);
         conn.ping_wanted = conn.ping_wanted.filter(|wanted| conn.pongs < *wanted);
         self.changed |= self.pulse.missed;
     }

@@ -61,6 +61,15 @@ impl Resource {
         true
     }
 
+    /// The next generation shows those who are not part of this node's quorum that they are left
+    /// behind.
+    pub(super) fn assert_generation(&mut self, v: usize) {
+        self.devices[v].new_uuid = true;
+        self.devices[v].new_session = true;
+        self.asserts = true;
+        self.changed = true;
+    }
+
     fn ping_all(&mut self) {
         self.generation = Generation::Pinging;
         self.ask_for_life();
@@ -106,6 +115,7 @@ impl Resource {
         }
         self.close_epoch();
         self.devices.iter_mut().for_each(|device| device.untold = None);
+        self.asserts = false;
         let mut writes = 0;
         for v in &due {
             self.devices[*v].new_uuid = false;
@@ -266,6 +276,7 @@ impl Resource {
     /// knows of it, and nothing was written in it. The others may go on without it, so it is taken
     /// back.
     pub(super) fn take_back_generation(&mut self) {
+        self.asserts = false;
         if !self.generation_is_young() {
             return;
         }

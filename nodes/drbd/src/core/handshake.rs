@@ -39,7 +39,7 @@ impl Side<'_> {
     /// Every generation that is known to come before the current one.
     fn ancestors(&self) -> impl Iterator<Item = Uuid> {
         let slots = self.uuids.bitmap.iter().map(|(_, uuid)| *uuid);
-        slots.chain(self.uuids.history.iter().copied()).filter(|uuid| !uuid.is_none())
+        slots.chain(self.uuids.history.iter().copied()).filter(|uuid| !uuid.is_fresh())
     }
     fn in_history(&self, uuid: Uuid) -> bool {
         !uuid.is_none() && self.uuids.history.iter().any(|old| old.same(uuid))

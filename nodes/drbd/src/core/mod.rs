@@ -36,7 +36,7 @@ use config::Config;
 use event::{Action, CommandId, Event, Notice, Request, RequestId};
 use parts::{AppRequest, Conn, Device, LowerUse, PeerRequest, Work};
 use slab::Slab;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// One resource as one node sees it: the running state of the engine.
 pub struct Resource {
@@ -52,7 +52,9 @@ pub struct Resource {
     by_node: [Option<u8>; NodeId::COUNT],
     members: NodeMask,
     /// Requests that may not start yet, in order.
-    held: VecDeque<(usize, RequestId, Request)>,
+    held: BTreeMap<u64, (usize, RequestId, Request)>,
+    /// Numbers requests in the order in which they came.
+    tickets: u64,
     reqs: Slab<AppRequest>,
     /// Transfer log: writes in order of their dagtag.
     log: VecDeque<usize>,
@@ -65,6 +67,8 @@ pub struct Resource {
     peer_ack: request::PeerAckState,
     generation: generation::Generation,
     pulse: pulse::Pulse,
+    /// The generation that is due does not wait for a request.
+    asserts: bool,
     roles: role::RoleState,
     twopc: twopc::Twopc,
     user_suspended: bool,
@@ -134,7 +138,8 @@ impl Resource {
             out: Vec::new(),
             armed: None,
             role: Role::Secondary,
-            held: VecDeque::new(),
+            held: BTreeMap::new(),
+            tickets: 0,
             reqs: Slab::new(),
             log: VecDeque::new(),
             peer_reqs: Slab::new(),
@@ -146,6 +151,7 @@ impl Resource {
             peer_ack: Default::default(),
             generation: Default::default(),
             pulse: Default::default(),
+            asserts: false,
             roles: Default::default(),
             twopc: Default::default(),
             user_suspended: false,
@@ -316,7 +322,7 @@ impl Resource {
             quorum: device.quorum,
             current: if device.has_disk() { device.md.current } else { device.exposed },
             size: device.size,
-            app_in_flight: device.in_flight + self.held.iter().filter(|(h, ..)| *h == v).count(),
+            app_in_flight: device.in_flight + self.held.values().filter(|(h, ..)| *h == v).count(),
             peer_unacked: self.peer_reqs.iter().filter(|(_, r)| r.volume == v).count(),
             peers: self.conns.iter().map(peer).collect(),
         })

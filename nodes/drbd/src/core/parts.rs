@@ -309,6 +309,10 @@ impl Conn {
         let good = disk >= DiskState::Consistent;
         self.connected() && self.role == Role::Primary && good
     }
+    /// Connected, and Primary.
+    pub fn is_primary(&self) -> bool {
+        self.connected() && self.role == Role::Primary
+    }
     pub fn connected(&self) -> bool {
         self.cstate == ConnState::Connected
     }
@@ -326,6 +330,8 @@ pub(super) enum Local {
 /// An application request on its way.
 #[derive(Debug)]
 pub(super) struct AppRequest {
+    /// Its place among all requests, which it keeps when it has to wait again.
+    pub ticket: u64,
     pub volume: usize,
     pub id: RequestId,
     pub request: Request,

@@ -19,8 +19,8 @@ pub(super) struct Pulse {
 impl Resource {
     /// Looks at the clock: at each event, before it is handled.
     pub(super) fn feel_pulse(&mut self) {
-        // Within `ping-timeout` no peer gives this node up.
-        let beat = self.config.ping_timeout_ms / 2;
+        // Well within `ping-timeout`, so that no peer has given this node up unnoticed.
+        let beat = self.config.ping_timeout_ms / 4;
         if self.role != Role::Primary {
             self.pulse = Pulse::default();
             return;

@@ -44,16 +44,17 @@ impl Resource {
         if !fits || (self.role != Role::Primary && !matches!(request, Request::Read(_))) {
             return self.complete(volume, id, Err(IoError), NodeMask::NONE);
         }
-        self.held.push_back((v, id, request));
+        self.tickets += 1;
+        self.held.insert(self.tickets, (v, id, request));
         self.admit();
     }
 
     /// Starts held requests in order, as far as they may start.
     pub(super) fn admit(&mut self) {
-        while let Some((v, id, request)) = self.held.front() {
+        while let Some((_, (v, id, request))) = self.held.first_key_value() {
             let (v, id, is_flush) = (*v, *id, matches!(request, Request::Flush));
             if self.io_fails(v) {
-                self.held.pop_front();
+                self.held.pop_first();
                 self.complete(VolumeNumber(v as u16), id, Err(IoError), NodeMask::NONE);
                 continue;
             }
@@ -63,8 +64,8 @@ impl Resource {
             {
                 return;
             }
-            if let Some((v, id, request)) = self.held.pop_front() {
-                self.start(v, id, request);
+            if let Some((ticket, (v, id, request))) = self.held.pop_first() {
+                self.start(ticket, v, id, request);
             }
         }
     }
@@ -85,7 +86,7 @@ impl Resource {
             .any(|conn| conn.connected() && conn.volumes[v].disk == DiskState::UpToDate)
     }
 
-    fn start(&mut self, v: usize, id: RequestId, request: Request) {
+    fn start(&mut self, ticket: u64, v: usize, id: RequestId, request: Request) {
         let at = match &request {
             Request::Read(at) | Request::Discard(at) => Some(*at),
             Request::Write { start, payload, .. } => {
@@ -96,6 +97,7 @@ impl Resource {
         let is_write = matches!(request, Request::Write { .. } | Request::Discard(_));
         self.devices[v].in_flight += usize::from(is_write);
         let key = self.reqs.insert(AppRequest {
+            ticket,
             volume: v,
             id,
             request,
@@ -353,8 +355,7 @@ impl Resource {
         self.read(key, at);
     }
 
-    /// Takes a request that cannot go on back to the head of the held ones, where it fails or
-    /// waits.
+    /// Takes a request that cannot go on back to the held ones, where it fails or waits.
     pub(super) fn put_back(&mut self, key: usize) {
         if self.reqs[key].logged {
             return self.write_again(key);
@@ -367,7 +368,7 @@ impl Resource {
         if hopeless && !self.suspended {
             return self.complete(VolumeNumber(v as u16), req.id, Err(IoError), NodeMask::NONE);
         }
-        self.held.push_front((v, req.id, req.request));
+        self.held.insert(req.ticket, (v, req.id, req.request));
         self.changed = true;
     }
 
@@ -376,12 +377,12 @@ impl Resource {
     /// its turn, which others do not. The next peer ack would speak for it otherwise.
     fn write_again(&mut self, key: usize) {
         let req = &mut self.reqs[key];
-        let (v, id, epoch) = (req.volume, req.id, req.epoch);
+        let (v, id, epoch, ticket) = (req.volume, req.id, req.epoch, req.ticket);
         req.completed = true;
         let lock = req.lock.take();
         let request = std::mem::replace(&mut req.request, Request::Flush);
         self.devices[v].in_flight -= 1;
-        self.held.push_front((v, id, request));
+        self.held.insert(ticket, (v, id, request));
         self.changed = true;
         self.let_go(v, epoch, lock);
         self.retire();
@@ -692,7 +693,7 @@ impl Resource {
 
     /// Fails everything that is on hold or in flight: the openers are gone or are told so.
     pub(super) fn fail_all(&mut self) {
-        for (v, id, _) in std::mem::take(&mut self.held) {
+        for (v, id, _) in std::mem::take(&mut self.held).into_values() {
             self.complete(VolumeNumber(v as u16), id, Err(IoError), NodeMask::NONE);
         }
         let keys: Vec<usize> = self.log.iter().copied().collect();

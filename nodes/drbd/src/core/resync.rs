@@ -274,8 +274,7 @@ impl Resource {
             return;
         }
         let node = self.conns[c].node;
-        let primary = |conn: &Conn| conn.connected() && conn.role == Role::Primary;
-        if self.conns.iter().any(|conn| primary(conn) && !conn.placed) {
+        if self.conns.iter().any(|conn| conn.is_primary() && !conn.placed) {
             // What the source has must not be older than what came from there.
             return;
         }
@@ -311,17 +310,22 @@ impl Resource {
     /// Every bit is clear. A write that went past this node may still be announced: the Primary is
     /// asked first.
     fn resync_flush_then_end(&mut self, c: usize, v: usize) {
-        let primary =
-            self.conns.iter().position(|conn| conn.connected() && conn.role == Role::Primary);
+        let primary = self.conns.iter().position(Conn::is_primary);
         match self.conns[c].volumes[v].resync.flush {
             Some(flush) if flush.answered => self.resync_end(c, v),
             Some(flush) => {
                 // A lost Primary answers no more; the next try asks whoever follows it. Nor does it
                 // pass on what it is asked to a source that it is not connected to.
-                let gone = self.conn_of(flush.primary).is_none_or(|p| !self.conns[p].connected());
-                if gone || flush.asked.plus_ms(FLUSH_AGAIN_MS) <= self.now {
+                let asked = self.conn_of(flush.primary).filter(|p| self.conns[*p].connected());
+                if asked.is_none() {
                     self.conns[c].volumes[v].resync.flush = None;
                     self.changed = true;
+                } else if flush.asked.plus_ms(FLUSH_AGAIN_MS) <= self.now
+                    && let Some(p) = asked
+                {
+                    let asked = self.now;
+                    self.conns[c].volumes[v].resync.flush = Some(Flush { asked, ..flush });
+                    self.send(p, Packet::FlushRequests { seq: flush.seq });
                 }
             }
             None => {
@@ -412,10 +416,7 @@ impl Resource {
         let req = &self.resync_reqs[key];
         let (c, v, at, id) = (req.conn, req.volume, req.at, req.id);
         let source = self.conns[c].node;
-        let primary = self
-            .conns
-            .iter()
-            .find(|conn| conn.connected() && conn.role == Role::Primary && conn.node != source);
+        let primary = self.conns.iter().find(|conn| conn.is_primary() && conn.node != source);
         let dagtag = primary.map(|conn| (conn.node, conn.last_dagtag));
         self.send(c, Packet::RsDataRequest { volume: VolumeNumber(v as u16), at, id, dagtag });
     }
@@ -1000,7 +1001,7 @@ impl Resource {
 
     /// Is this node, or one that it is connected to, Primary?
     pub(super) fn near_a_primary(&self) -> bool {
-        self.role == Role::Primary || self.conns.iter().any(|conn| conn.role == Role::Primary)
+        self.role == Role::Primary || self.conns.iter().any(Conn::is_primary)
     }
 
     /// Bits that nobody has explained for a while are settled by a comparison.

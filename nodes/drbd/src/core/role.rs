@@ -30,6 +30,8 @@ pub(super) struct RoleState {
     demote_reply: Vec<CommandId>,
     /// Role to return to Secondary as soon as nothing is in flight.
     demoting: bool,
+    /// It was the last close that wants that, not a command.
+    by_close: bool,
     /// PRIMARY_IND is being written.
     becoming: bool,
     retry_at: Option<Time>,
@@ -71,6 +73,7 @@ impl Resource {
             self.roles.writers += 1;
             self.roles.demoting = false;
             self.unwant(Purpose::Demote);
+            self.reply_demoted(Err(Refusal::DeviceInUse));
             if !self.twopc.wants(Purpose::Demote) {
                 return self.out.push(Action::Reply(id, Ok(())));
             }
@@ -88,7 +91,7 @@ impl Resource {
     /// find out anew whether this node may be Primary: it may have stood still while another took
     /// over. (DRBD: `open_release`.)
     fn demotes_after_close(&self) -> bool {
-        self.roles.demoting && self.roles.demote_reply.is_empty() && self.config.auto_promote
+        self.roles.demoting && self.roles.by_close && self.config.auto_promote
     }
 
     pub(super) fn close(&mut self, volume: VolumeNumber, write: bool) {
@@ -107,6 +110,7 @@ impl Resource {
         }
         if self.role == Role::Primary && !self.roles.explicit {
             self.roles.demoting = true;
+            self.roles.by_close = true;
             self.changed = true;
         }
     }
@@ -115,7 +119,7 @@ impl Resource {
         if self.down.is_some() {
             return self.out.push(Action::Reply(id, Err(Refusal::InTransientState)));
         }
-        if self.role == Role::Primary {
+        if self.role == Role::Primary && !self.demotes_after_close() {
             self.roles.explicit = true;
             return self.out.push(Action::Reply(id, Ok(())));
         }
@@ -149,6 +153,7 @@ impl Resource {
             return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
         }
         self.roles.explicit = false;
+        self.roles.by_close &= self.roles.demoting;
         self.roles.demoting = true;
         self.roles.demote_reply.push(id);
         self.changed = true;
@@ -174,12 +179,15 @@ impl Resource {
         self.role = role;
         self.changed = true;
         self.notice(Notice::Role(role));
-        if role == Role::Secondary {
-            self.take_back_generation();
+        match role {
+            Role::Secondary => {
+                self.take_back_generation();
+                // Who opened during the demotion may be made to wait from now on.
+                let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
+                self.roles.waiters.iter_mut().for_each(|waiter| waiter.deadline = deadline);
+            }
+            _ => self.feel_pulse(),
         }
-        // Who opened during a demotion may be made to wait from now on.
-        let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
-        self.roles.waiters.iter_mut().for_each(|waiter| waiter.deadline = deadline);
         for v in 0..self.devices.len() {
             if role == Role::Secondary && self.devices[v].has_disk() {
                 self.devices[v].md.current.0 &= !1;
@@ -352,6 +360,7 @@ impl Resource {
         self.answer_waiters();
         if self.roles.writers == 0 && !self.roles.explicit {
             self.roles.demoting = true;
+            self.roles.by_close = true;
         }
     }
 

@@ -30,7 +30,7 @@ impl Resource {
             self.progress_resyncs();
             self.admit();
             let due = self.role == Role::Primary && self.needs_generation_now();
-            if due && !self.log.is_empty() && !self.suspended {
+            if due && (self.asserts || !self.log.is_empty()) && !self.suspended {
                 self.need_generation();
             }
             self.release_completions();
@@ -56,7 +56,7 @@ impl Resource {
                 // touch with them: its next write begins a session.
                 self.devices[v].new_uuid = true;
                 self.devices[v].new_session = true;
-            } else {
+            } else if self.devices[v].has_disk() {
                 self.devices[v].md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, true);
                 self.touch_md(v);
             }
@@ -254,8 +254,10 @@ impl Resource {
             return;
         }
         if self.conns[c].volumes[v].disk <= DiskState::Outdated || outdated {
-            self.devices[v].md.peer_mut(node).flags.put(PeerFlags::OUTDATED, false);
-            self.touch_md(v);
+            if self.devices[v].has_disk() {
+                self.devices[v].md.peer_mut(node).flags.put(PeerFlags::OUTDATED, false);
+                self.touch_md(v);
+            }
             self.set_peer_disk(c, v, DiskState::DUnknown);
         }
     }

@@ -4,6 +4,7 @@
 
 use super::Resource;
 use super::event::{CommandId, Notice, Refusal};
+use super::parts::Conn;
 use crate::ids::{NodeId, NodeMask, Time};
 use crate::packet::{Change, Packet, TwopcCommit, TwopcId, TwopcReply, TwopcRequest, TwopcVote};
 use crate::state::{DiskState, Role};
@@ -90,7 +91,7 @@ impl Resource {
     /// Starts the next wanted change, if none is going on.
     pub(super) fn progress_twopc(&mut self) {
         let consistent = self.devices.iter().any(|d| d.disk == DiskState::Consistent);
-        let settled = !self.conns.iter().any(|conn| conn.connected() && conn.role == Role::Primary);
+        let settled = !self.conns.iter().any(Conn::is_primary);
         if consistent
             && settled
             && !self.twopc.wants(Purpose::LostPeer)
@@ -659,7 +660,7 @@ impl Resource {
             .filter(|c| {
                 let conn = &self.conns[*c];
                 let asked = commit.reachable.has(conn.node) && !commit.primaries.has(conn.node);
-                conn.role == Role::Primary && asked
+                conn.is_primary() && asked
             })
             .collect();
         let far_primaries = commit.primaries.iter().filter(|node| !direct(*node));
