@@ -46,8 +46,8 @@ impl UuidFlags {
     pub const PRIMARY_LOST_QUORUM: u64 = 0x400;
     /// The sender is SyncTarget of another node.
     pub const SYNC_TARGET: u64 = 0x800;
-    /// The sender's host went down without a clean detach, and the copy was not compared since: it may
-    /// lack what it had not flushed. (Not DRBD's; a kernel ignores it.)
+    /// The sender's host went down without a clean detach, and the copy was not compared since: it
+    /// may lack what it had not flushed. (Not DRBD's; a kernel ignores it.)
     pub const UNCLEAN: u64 = 1 << 32;
     /// Are all bits of `flag` set?
     pub fn has(self, flag: u64) -> bool {

@@ -200,16 +200,6 @@ impl Resource {
         }
     }
 
-    /// Bits between two copies that are UpToDate, quiet and of one generation are left over from a
-    /// resync that went past this connection. They are settled by a comparison, never dropped.
-    pub(super) fn has_stray_bits(&self, c: usize, v: usize) -> bool {
-        let pd = &self.conns[c].volumes[v];
-        let both = pd.disk == DiskState::UpToDate && self.devices[v].disk == DiskState::UpToDate;
-        let quiet = pd.repl == ReplState::Established && pd.offered.is_none();
-        let bits = self.devices[v].weight(self.conns[c].node) > 0;
-        both && quiet && (bits || !self.same_generation(c, v))
-    }
-
     /// A connected peer moved to a generation that this node was left out of.
     fn outdated_by(&mut self, c: usize, v: usize, uuids: &Uuids) {
         let me = self.me();
@@ -558,7 +548,8 @@ impl Resource {
     }
 
     /// A Primary with quorum and good data meets a copy without quorum that has a generation of its
-    /// own. No write of that one was ever acknowledged: it would have taken the quorum that is here.
+    /// own. No write of that one was ever acknowledged: it would have taken the quorum that is
+    /// here.
     fn outranks(&self, c: usize, v: usize) -> bool {
         let peer = self.conns[c].volumes[v].state.is_some_and(|state| state.quorum);
         let rules = self.config.quorum != Quorum::Off;

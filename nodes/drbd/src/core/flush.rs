@@ -3,11 +3,88 @@
 //! source learns what the target lacks; P_FLUSH_FORWARD makes the source say that it has told.
 
 use super::Resource;
-use crate::ids::{Dagtag, NodeId};
+use super::parts::Conn;
+use crate::ids::{Dagtag, NodeId, Time};
 use crate::packet::Packet;
 use crate::state::Role;
 
+/// An unanswered P_FLUSH_REQUESTS is sent again after so long.
+const FLUSH_AGAIN_MS: u64 = 1_000;
+
+/// P_FLUSH_REQUESTS, as its sender remembers it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flush {
+    seq: u32,
+    primary: NodeId,
+    asked: Time,
+    answered: bool,
+}
+
 impl Resource {
+    /// Every bit is clear. A write that went past this node may still be announced: the Primary is
+    /// asked first.
+    pub(super) fn resync_flush_then_end(&mut self, c: usize, v: usize) {
+        let primary = self.conns.iter().position(Conn::is_primary);
+        match self.conns[c].volumes[v].resync.flush {
+            Some(flush) if flush.answered => self.resync_end(c, v),
+            Some(flush) => {
+                // A lost Primary answers no more; the next try asks whoever follows it. Nor does it
+                // pass on what it is asked to a source that it is not connected to.
+                let again = flush.asked.plus_ms(FLUSH_AGAIN_MS) <= self.now;
+                match self.conn_of(flush.primary).filter(|p| self.conns[*p].connected()) {
+                    None => {
+                        self.conns[c].volumes[v].resync.flush = None;
+                        self.changed = true;
+                    }
+                    Some(p) if again => {
+                        let asked = self.now;
+                        self.conns[c].volumes[v].resync.flush = Some(Flush { asked, ..flush });
+                        self.send(p, Packet::FlushRequests { seq: flush.seq });
+                    }
+                    Some(_) => {}
+                }
+            }
+            None => {
+                self.serial += 1;
+                let (p, seq) = (primary.unwrap_or(c), self.serial as u32);
+                let (primary, asked) = (self.conns[p].node, self.now);
+                self.conns[c].volumes[v].resync.flush =
+                    Some(Flush { seq, primary, asked, answered: false });
+                self.send(p, Packet::FlushRequests { seq });
+            }
+        }
+    }
+
+    /// Who has to be asked changed: earlier answers say nothing about the writes of another
+    /// Primary.
+    pub(super) fn forget_flushes(&mut self) {
+        for pd in self.conns.iter_mut().flat_map(|conn| &mut conn.volumes) {
+            pd.resync.flush = None;
+        }
+    }
+
+    /// The source's word counts for its resyncs. A Primary that is a source itself speaks for those
+    /// alone.
+    pub(super) fn receive_flush_ack(&mut self, from: usize, seq: u32, primary: NodeId) {
+        let targets =
+            |r: &Resource| r.conns[from].volumes.iter().any(|pd| pd.repl.is_sync_target());
+        let direct = self.conns[from].node == primary && !targets(self);
+        for c in 0..self.conns.len() {
+            for v in 0..self.devices.len() {
+                if c != from && !direct {
+                    continue;
+                }
+                let flush = self.conns[c].volumes[v].resync.flush.as_mut();
+                if let Some(flush) = flush.filter(|flush| !flush.answered)
+                    && (flush.seq, flush.primary) == (seq, primary)
+                {
+                    flush.answered = true;
+                    self.resync_progress(c, v);
+                }
+            }
+        }
+    }
+
     pub(super) fn receive_flush_requests(&mut self, c: usize, seq: u32) {
         if self.role != Role::Primary {
             return self.answer_as_source(c, seq);

@@ -272,9 +272,9 @@ impl Resource {
         }
     }
 
-    /// This node is not Primary any more, and its latest generation waits for its superblock: nobody
-    /// knows of it, and nothing was written in it. The others may go on without it, so it is taken
-    /// back.
+    /// This node is not Primary any more, and its latest generation waits for its superblock:
+    /// nobody knows of it, and nothing was written in it. The others may go on without it, so it is
+    /// taken back.
     pub(super) fn take_back_generation(&mut self) {
         self.asserts = false;
         if !self.generation_is_young() {
@@ -381,7 +381,7 @@ impl Resource {
         let md = &mut self.devices[v].md;
         md.current = uuid;
         md.push_history(old);
-        // What was written without quorum belongs to the generation before.
+        // What was written without quorum belongs to the generation before. (DRBD keeps the flag.)
         md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, false);
         self.touch_md(v);
         self.conns.iter_mut().for_each(|conn| conn.volumes[v].agreed = false);

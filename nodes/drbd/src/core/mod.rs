@@ -1,10 +1,11 @@
 //! The engine of one resource on one node.
 //!
 //! [`Resource::step`] takes one event and appends actions. Inside, each file holds one concern:
-//! `request` the application's I/O, `replicate` the peers' writes, `resync`, `attach` the lower
-//! device and metadata, `connect` links and handshakes, `twopc` cluster-wide changes, `role`
-//! promotion and demotion, `generation` new data generations, `status` what follows from every
-//! change.
+//! `request` the application's I/O, `replicate` the peers' writes, `resync` with what comes before
+//! its end (`flush`) and what others left (`stray`), `attach` the lower device and metadata,
+//! `connect` links and handshakes, `twopc` cluster-wide changes, `role` promotion and demotion,
+//! `pulse` a Primary that stood still, `generation` new data generations, `status` what follows
+//! from every change.
 
 pub mod activity_log;
 mod attach;
@@ -25,6 +26,7 @@ mod request;
 mod resync;
 mod role;
 mod status;
+mod stray;
 mod twopc;
 
 use crate::ids::{Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};

@@ -24,7 +24,8 @@ impl Resource {
     ) {
         if self.conns[c].role != Role::Primary {
             // It was made Secondary by force, and another may be Primary by now: what was on its
-            // way is not to overwrite what that one wrote. The two copies compare instead.
+            // way is not to overwrite what that one wrote. The two copies compare instead. (DRBD
+            // writes it.)
             return self.drop_link(c, ConnState::NetworkFailure);
         }
         let sound = at.count > 0

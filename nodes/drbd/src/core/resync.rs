@@ -3,16 +3,16 @@
 
 use super::Resource;
 use super::event::{Lower, LowerResult, Notice};
+use super::flush::Flush;
 use super::handshake::Bits;
 use super::locks::{Holder, LockId};
-use super::parts::{Conn, LowerUse, Work};
+use super::parts::{LowerUse, Work};
 use super::twopc::Purpose;
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::{MdFlags, PeerFlags};
 use crate::packet::{BlockId, Packet, PeerState, UuidFlags};
 use crate::page::Payload;
 use crate::state::{DiskState, ReplState, Role};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Requests in flight at most.
@@ -21,17 +21,6 @@ const MAX_IN_FLIGHT: u32 = 32;
 pub(super) const MAX_BLOCKS: u64 = 32;
 /// The rate is dealt out in steps of this many ms.
 const STEP_MS: u64 = 100;
-
-/// An unanswered P_FLUSH_REQUESTS is sent again after so long.
-const FLUSH_AGAIN_MS: u64 = 1_000;
-
-/// Bits between two good copies may be there for so long before they are looked into.
-const STRAY_MS: u64 = 3_000;
-
-/// Those that the end of a resync leaves towards a third copy, for so long, where no Primary is the
-/// source of all: they go before older ones, so that what one copy has gets to all others. Otherwise
-/// each of three copies with bits between two pairs overwrites the next, round and round.
-const STRAY_BEHIND_RESYNC_MS: u64 = 300;
 
 /// State of a resync between this node and one peer, in either direction.
 #[derive(Debug, Default)]
@@ -43,19 +32,10 @@ pub(super) struct Resync {
     in_flight: u32,
     budget: u64,
     /// Target: the Primary was asked to let no write be missed.
-    flush: Option<Flush>,
+    pub(super) flush: Option<Flush>,
     ending: bool,
     /// Source: the target says that it is done.
     peer_done: bool,
-}
-
-/// P_FLUSH_REQUESTS, as its sender remembers it.
-#[derive(Clone, Copy, Debug)]
-struct Flush {
-    seq: u32,
-    primary: NodeId,
-    asked: Time,
-    answered: bool,
 }
 
 /// One request, on the target or on the source.
@@ -304,68 +284,6 @@ impl Resource {
             let stop = (start / MAX_BLOCKS + 1) * MAX_BLOCKS;
             let end = (start..stop).find(|block| !bitmap.is_set(*block)).unwrap_or(stop);
             self.ask(c, v, Blocks::new(start, (end - start) as u32));
-        }
-    }
-
-    /// Every bit is clear. A write that went past this node may still be announced: the Primary is
-    /// asked first.
-    fn resync_flush_then_end(&mut self, c: usize, v: usize) {
-        let primary = self.conns.iter().position(Conn::is_primary);
-        match self.conns[c].volumes[v].resync.flush {
-            Some(flush) if flush.answered => self.resync_end(c, v),
-            Some(flush) => {
-                // A lost Primary answers no more; the next try asks whoever follows it. Nor does it
-                // pass on what it is asked to a source that it is not connected to.
-                let asked = self.conn_of(flush.primary).filter(|p| self.conns[*p].connected());
-                if asked.is_none() {
-                    self.conns[c].volumes[v].resync.flush = None;
-                    self.changed = true;
-                } else if flush.asked.plus_ms(FLUSH_AGAIN_MS) <= self.now
-                    && let Some(p) = asked
-                {
-                    let asked = self.now;
-                    self.conns[c].volumes[v].resync.flush = Some(Flush { asked, ..flush });
-                    self.send(p, Packet::FlushRequests { seq: flush.seq });
-                }
-            }
-            None => {
-                self.serial += 1;
-                let (p, seq) = (primary.unwrap_or(c), self.serial as u32);
-                let (primary, asked) = (self.conns[p].node, self.now);
-                self.conns[c].volumes[v].resync.flush =
-                    Some(Flush { seq, primary, asked, answered: false });
-                self.send(p, Packet::FlushRequests { seq });
-            }
-        }
-    }
-
-    /// Who has to be asked changed: earlier answers say nothing about the writes of another
-    /// Primary.
-    pub(super) fn forget_flushes(&mut self) {
-        for pd in self.conns.iter_mut().flat_map(|conn| &mut conn.volumes) {
-            pd.resync.flush = None;
-        }
-    }
-
-    /// The source's word counts for its resyncs. A Primary that is a source itself speaks for those
-    /// alone.
-    pub(super) fn receive_flush_ack(&mut self, from: usize, seq: u32, primary: NodeId) {
-        let targets =
-            |r: &Resource| r.conns[from].volumes.iter().any(|pd| pd.repl.is_sync_target());
-        let direct = self.conns[from].node == primary && !targets(self);
-        for c in 0..self.conns.len() {
-            for v in 0..self.devices.len() {
-                if c != from && !direct {
-                    continue;
-                }
-                let flush = self.conns[c].volumes[v].resync.flush.as_mut();
-                if let Some(flush) = flush.filter(|flush| !flush.answered)
-                    && (flush.seq, flush.primary) == (seq, primary)
-                {
-                    flush.answered = true;
-                    self.resync_progress(c, v);
-                }
-            }
         }
     }
 
@@ -832,7 +750,7 @@ impl Resource {
 
     /// Every bit is clear: the target takes the source's generation, if the source speaks for
     /// everybody.
-    fn resync_end(&mut self, c: usize, v: usize) {
+    pub(super) fn resync_end(&mut self, c: usize, v: usize) {
         if self.uuids_locked() || self.twopc.wants(Purpose::LostPeer) {
             // A handshake goes on elsewhere, or it is not known yet whether a Primary that was lost
             // writes on to the source; the next change comes back here.
@@ -923,9 +841,7 @@ impl Resource {
                 self.set_repl(other, v, ReplState::Established);
             }
         }
-        if !self.near_a_primary() {
-            self.devices[v].stray_at = Some(self.now.plus_ms(STRAY_BEHIND_RESYNC_MS));
-        }
+        self.stray_behind_resync(v);
         self.tell_uuids(v, None);
         self.changed = true;
     }
@@ -997,38 +913,6 @@ impl Resource {
             self.devices[v].ask_at = Some(self.now.plus_ms(1_000));
             self.renegotiate(c, v);
         }
-    }
-
-    /// Is this node, or one that it is connected to, Primary?
-    pub(super) fn near_a_primary(&self) -> bool {
-        self.role == Role::Primary || self.conns.iter().any(Conn::is_primary)
-    }
-
-    /// Bits that nobody has explained for a while are settled by a comparison.
-    fn settle_stray_bits(&mut self, v: usize) {
-        let stray = (0..self.conns.len()).find(|c| self.has_stray_bits(*c, v));
-        let device = &mut self.devices[v];
-        let Some(c) = stray else { return device.stray_at = None };
-        let at = *device.stray_at.get_or_insert(self.now.plus_ms(STRAY_MS));
-        if at <= self.now {
-            device.stray_at = None;
-            if !self.bits_await_peer_acks(c, v) {
-                self.renegotiate(c, v);
-            }
-        }
-    }
-
-    /// Are all bits towards a peer of writes that no peer ack covers yet, which will tell? Under
-    /// steady load that takes as long as `peer-ack-window` of writes.
-    fn bits_await_peer_acks(&self, c: usize, v: usize) -> bool {
-        let device = &self.devices[v];
-        let Some(slot) = device.slot(self.conns[c].node) else { return true };
-        let unacked = self.conns.iter().flat_map(|conn| &conn.unacked);
-        let ranges = unacked.map(|key| &self.peer_reqs[*key]).filter(|req| req.volume == v);
-        let blocks = ranges.flat_map(|req| req.at.start..req.at.end());
-        let marked: BTreeSet<u64> =
-            blocks.filter(|block| device.bitmaps[slot].is_set(*block)).collect();
-        marked.len() as u64 == device.weight(self.conns[c].node)
     }
 
     /// Gives up what goes on with one peer.

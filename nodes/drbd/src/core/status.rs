@@ -53,7 +53,8 @@ impl Resource {
             }
             if has {
                 // Without this Primary, copies may have become what they were not when it lost
-                // touch with them: its next write begins a session.
+                // touch with them: its next write begins a session. (DRBD's does only if a copy
+                // falls behind.)
                 self.devices[v].new_uuid = true;
                 self.devices[v].new_session = true;
             } else if self.devices[v].has_disk() {

@@ -324,7 +324,7 @@ impl Resource {
         if self.uuids_locked() {
             return Some(Refusal::InTransientState);
         }
-        // Who saw a newer generation does not help old data to a majority.
+        // Who saw a newer generation does not help old data to a majority. (DRBD asks nobody.)
         let c = self.conn_of(initiator)?;
         let stale = (0..self.devices.len()).any(|v| {
             let claims = self.conns[c].volumes[v].state.map(|state| state.disk);
@@ -616,8 +616,8 @@ impl Resource {
         self.changed = true;
     }
 
-    /// An initiator asks every neighbour itself and waits for its vote. It did not ask this one: for
-    /// the initiator the connection is gone, though this side has not noticed yet.
+    /// An initiator asks every neighbour itself and waits for its vote. It did not ask this one:
+    /// for the initiator the connection is gone, though this side has not noticed yet.
     fn drop_dead(&mut self, initiator: NodeId) {
         self.on_conn(initiator, |r, c| {
             if r.conns[c].connected() {
@@ -756,7 +756,8 @@ impl Resource {
         let Some(ongoing) = self.twopc.ongoing.as_mut() else { return };
         if ongoing.purpose.is_some() {
             let targeted = ongoing.request.target == Some(node);
-            let outdates = matches!(ongoing.request.change, Change::Disconnect { outdate_me, .. } if outdate_me);
+            let outdates =
+                matches!(ongoing.request.change, Change::Disconnect { outdate_me: true, .. });
             let connect = ongoing.request.change == Change::Connect && targeted;
             if ongoing.waiting.has(node) || connect {
                 self.abort_mine(Refusal::Concurrent);

@@ -96,8 +96,7 @@ fn a_primary_that_stood_still_asks_before_it_reads() {
         [1, 2].into_iter().for_each(|peer| c.net.set_silent(0, peer, silent));
         c.now = c.now.plus_ms(2_000);
         let read = c.ask(0, 7);
-        c.tick();
-        assert_eq!(c.done(0, read), None);
+        assert_eq!(c.nodes[0].disk.next_due(), None, "the disk is read at once");
         c.run_ms(2_000);
         assert_eq!(c.done(0, read).is_some(), !silent, "{}", c.status());
         assert_eq!(c.engine(0).is_suspended(), silent);
