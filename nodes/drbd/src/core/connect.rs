@@ -500,13 +500,14 @@ impl Resource {
             Outcome::Target(_) if self.follows_elsewhere(c, v) => Some(Refusal::HandshakeRetry),
             Outcome::Target(_) if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
             Outcome::Target(_) if primary && self.is_elsewhere(c, v) => {
-                Some(Refusal::HandshakeRetry)
+                match self.is_outranked(c, v) {
+                    true => Some(self.rr_conflict()),
+                    false => Some(Refusal::HandshakeRetry),
+                }
             }
             Outcome::Source(_) if self.conns[c].volumes[v].state?.role == Role::Primary => {
-                let theirs = self.conns[c].volumes[v].state?;
-                let outranked = theirs.quorum && !self.devices[v].quorum;
-                let good = theirs.disk >= DiskState::Consistent;
-                match outranked && self.config.quorum != Quorum::Off {
+                let good = self.conns[c].volumes[v].state?.disk >= DiskState::Consistent;
+                match self.is_outranked(c, v) {
                     true => good.then_some(Refusal::HandshakeRetry),
                     false => good.then(|| self.rr_refusal()),
                 }
@@ -554,6 +555,13 @@ impl Resource {
         let peer = self.conns[c].volumes[v].state.is_some_and(|state| state.quorum);
         let rules = self.config.quorum != Quorum::Off;
         rules && self.devices[v].quorum && !peer && self.devices[v].disk == DiskState::UpToDate
+    }
+
+    /// The peer has quorum, and this node has none: what this one has and the peer has not, was
+    /// never acknowledged.
+    fn is_outranked(&self, c: usize, v: usize) -> bool {
+        let peer = self.conns[c].volumes[v].state.is_some_and(|state| state.quorum);
+        self.config.quorum != Quorum::Off && peer && !self.devices[v].quorum
     }
 
     /// This copy follows a Primary that works on its very generation, and meets one that does not:
@@ -775,10 +783,27 @@ impl Resource {
                 self.conns.iter().any(|conn| conn.is_primary() && self.is_seen_by(conn, v));
             let syncs = self.conns.iter().any(|conn| conn.volumes[v].repl.is_sync_target());
             let held = self.is_held(v);
-            if self.devices[v].disk == DiskState::Consistent && trusted && !syncs && !held {
+            let trusted = (trusted && !held) || self.is_best(v);
+            if self.devices[v].disk == DiskState::Consistent && trusted && !syncs {
                 self.set_disk(v, DiskState::UpToDate);
             }
         }
+    }
+
+    /// A Primary with quorum is connected to every other copy, none of them is better than its own,
+    /// and its own is what it works on.
+    fn is_best(&self, v: usize) -> bool {
+        let device = &self.devices[v];
+        let mut copies = self.conns.iter().filter(|conn| conn.config.diskful);
+        self.role == Role::Primary
+            && device.quorum
+            && device.exposed.same(device.md.current)
+            && copies.all(|conn| {
+                let pd = &conn.volumes[v];
+                conn.connected()
+                    && pd.repl == ReplState::Established
+                    && pd.disk < DiskState::UpToDate
+            })
     }
 
     /// Does a comparison with another survivor of a lost Primary stand out?
