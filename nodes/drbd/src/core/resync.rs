@@ -693,13 +693,16 @@ impl Resource {
         }
     }
 
-    /// Could the target of a resync from here have ended it, as far as this side knows: was
-    /// everything sent that it lacks?
+    /// Could the target of a resync have ended it, as far as this node knows? From here: was
+    /// everything sent that it lacks? From a third copy, nobody here can tell.
     pub(super) fn may_have_finished(&self, c: usize, v: usize) -> bool {
-        let source =
-            matches!(self.conns[c].volumes[v].repl, ReplState::SyncSource | ReplState::PausedSyncS);
-        let device = &self.devices[v];
-        let Some(slot) = device.slot(self.conns[c].node).filter(|_| source) else { return false };
+        let (conn, device) = (&self.conns[c], &self.devices[v]);
+        let third = self.conns.iter().any(|other| other.config.diskful && other.node != conn.node);
+        if conn.volumes[v].repl != ReplState::SyncSource {
+            let lost = conn.volumes[v].repl != ReplState::Off;
+            return third && lost && conn.volumes[v].disk == DiskState::Inconsistent;
+        }
+        let Some(slot) = device.slot(conn.node) else { return false };
         let bitmap = &device.bitmaps[slot];
         let sent = self.resync_reqs.iter().map(|(_, req)| req);
         let sent = sent.filter(|req| req.conn == c && req.volume == v && req.is_source);
