@@ -272,11 +272,11 @@ fn schedules(diskful: &'static [bool], cases: u32, seed: u8) {
 /// schedules, one node without power at a time.
 #[test]
 fn two_copies_and_a_tie_breaker_keep_what_was_flushed() {
-    schedules(&[true, true, false], 100, 1);
+    schedules(&[true, true, false], 500, 1);
 }
 
 /// As above, with three copies.
 #[test]
 fn three_copies_keep_what_was_flushed() {
-    schedules(&[true, true, true], 60, 3);
+    schedules(&[true, true, true], 500, 3);
 }
