@@ -583,7 +583,7 @@ impl Resource {
     /// A Primary that works on others' data meets a copy that would be its source, and that has
     /// neither this data nor what follows it: it may be what the others went on without. They have
     /// to compare first.
-    fn is_elsewhere(&self, c: usize, v: usize) -> bool {
+    pub(super) fn is_elsewhere(&self, c: usize, v: usize) -> bool {
         let exposed = self.devices[v].exposed;
         let uuids = self.conns[c].volumes[v].uuids.as_ref();
         !exposed.is_none() && uuids.is_some_and(|uuids| !uuids.current.same(exposed))

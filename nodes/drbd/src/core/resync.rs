@@ -759,7 +759,9 @@ impl Resource {
             // writes on to the source; the next change comes back here.
             return;
         }
-        if !self.source_is_stable(c, v) {
+        // A Primary that works on a newer generation of others does not go back to the source's.
+        let behind = self.role == Role::Primary && self.is_elsewhere(c, v);
+        if behind || !self.source_is_stable(c, v) {
             self.conns[c].volumes[v].resync = Resync::default();
             self.set_repl(c, v, ReplState::Established);
             let volume = VolumeNumber(v as u16);
