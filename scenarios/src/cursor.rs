@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{Wrong, nearest};
 use crate::units::Kind;
+use crate::write::quoted;
 
 /// A fault at a byte offset of the file.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Table<'a> {
     at: usize,
     what: &'static str,
     asked: Vec<&'static str>,
+    /// Keys that were found by looking at all of them.
+    seen: Vec<&'a str>,
 }
 
 fn short(text: &str) -> String {
@@ -141,6 +144,16 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// As TOML, on one line.
+    pub fn source(&self) -> String {
+        source(self.value)
+    }
+
+    /// Is it a table?
+    pub fn is_table(&self) -> bool {
+        self.value.is_table()
+    }
+
     /// Is it a string?
     pub fn is_text(&self) -> bool {
         self.value.is_str()
@@ -148,6 +161,28 @@ impl<'a> Value<'a> {
 
     fn new(value: &'a Spanned<DeValue<'a>>) -> Value<'a> {
         Value { value: value.get_ref(), at: value.span().start }
+    }
+}
+
+fn source(value: &DeValue) -> String {
+    match value {
+        DeValue::String(text) => quoted(text),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(array) => {
+            let items: Vec<_> = array.iter().map(|item| source(item.get_ref())).collect();
+            format!("[{}]", items.join(", "))
+        }
+        DeValue::Table(table) => {
+            let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue>)| {
+                let key: &std::borrow::Cow<str> = key.get_ref();
+                format!("{} = {}", quoted(key), source(value.get_ref()))
+            };
+            let entries: Vec<_> = table.iter().map(entry).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
     }
 }
 
@@ -159,12 +194,18 @@ fn article(kind: &str) -> String {
 impl<'a> Table<'a> {
     /// The table at a byte offset.
     pub fn new(table: &'a DeTable<'a>, at: usize, what: &'static str) -> Table<'a> {
-        Table { table, at, what, asked: Vec::new() }
+        Table { table, at, what, asked: Vec::new(), seen: Vec::new() }
     }
 
     /// The value of a key, if it is there.
     pub fn get(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.asked.push(key);
+        self.table.get(key).map(Value::new)
+    }
+
+    /// The value of a key that was seen among [`Table::entries`].
+    pub fn known(&mut self, key: &str) -> Option<Value<'a>> {
+        self.seen.extend(self.table.get_key_value(key).map(|(key, _)| key.get_ref().as_ref()));
         self.table.get(key).map(Value::new)
     }
 
@@ -209,10 +250,19 @@ impl<'a> Table<'a> {
 
     /// Keys that nobody asked for are unknown: the first of them in the file is an error.
     pub fn finish(self) -> Read<()> {
-        let unknown = self.table.iter().filter(|(key, _)| !self.asked.contains(&&**key.get_ref()));
+        self.finish_but(&[])
+    }
+
+    /// As [`Table::finish`]; of these keys an error says that they would have been known.
+    pub fn finish_but(mut self, more: &[&'static str]) -> Read<()> {
+        let unknown = self.table.iter().filter(|(key, _)| {
+            let key = &**key.get_ref();
+            !self.asked.contains(&key) && !self.seen.contains(&key)
+        });
         let Some((key, _)) = unknown.min_by_key(|(key, _)| key.span().start) else {
             return Ok(());
         };
+        self.asked.extend(more);
         unknown_key(key.get_ref(), key.span().start, self.what, &self.asked)
     }
 }

@@ -5,18 +5,26 @@
 //! everything that a run would allocate. [`BUILTIN`] holds the files of this repository.
 
 mod builtin;
+mod condition;
 mod cursor;
 mod error;
 mod limits;
 mod options;
 mod read;
+mod read_condition;
+mod read_expect;
 mod read_step;
 mod scenario;
 mod units;
 mod validate;
+mod validate_step;
+mod vary;
 mod write;
+mod write_condition;
+mod write_step;
 
 pub use builtin::{BUILTIN, Builtin, glob_matches};
+pub use condition::*;
 pub use error::{Error, nearest};
 pub use limits::*;
 pub use options::OPTIONS;
@@ -24,4 +32,7 @@ pub use read::read;
 pub use scenario::*;
 pub use units::{duration as format_duration, parse_duration};
 pub use validate::{Invalid, validate};
+pub use vary::{Setting, read_with, varied};
 pub use write::write;
+pub use write_condition::facts as describe;
+pub use write_step::describe as describe_step;

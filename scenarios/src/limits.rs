@@ -19,6 +19,14 @@ pub const POOL_BYTES_MAX: u64 = 256 << 30;
 pub const VMS_MAX: usize = 128;
 /// Steps.
 pub const STEPS_MAX: usize = 10_000;
+/// Expectations.
+pub const EXPECTS_MAX: usize = 256;
+/// Facts of one condition.
+pub const FACTS_MAX: usize = 256;
+/// Entries of `[vary]`, and values of one of them.
+pub const VARY_MAX: usize = 64;
+/// Characters of a command, and of what it has to print.
+pub const COMMAND_MAX: usize = 4_096;
 /// Simulated length of a run: a week.
 pub const HORIZON_MAX: u64 = 7 * 24 * 3600 * 1_000_000_000;
 /// Bytes of one request of a VM.

@@ -7,10 +7,12 @@ use toml::de::DeTable;
 use crate::cursor::{Fault, Read, Table, Value, locate};
 use crate::error::{Error, Wrong};
 use crate::limits::*;
+use crate::read_expect::{expect, known, vary as variations};
 use crate::read_step::step;
 use crate::scenario::*;
 use crate::units::{DURATION, RATE, SHARE, SIZE};
 use crate::validate::validate;
+use crate::vary;
 
 /// The version of the file format.
 const SCHEMA: u64 = 1;
@@ -33,6 +35,11 @@ pub fn read(file: &str, text: &str) -> Result<Scenario, Error> {
     validate(&scenario).map_err(|invalid| {
         let at = locate(root, &invalid.path);
         Error::at(file, text, at, Wrong::new(invalid.what, invalid.remedy))
+    })?;
+    vary::check(text, &scenario.vary).map_err(|(path, wrong)| {
+        let at = root.get("vary").and_then(|v| v.get_ref().as_table());
+        let at = at.and_then(|v| v.get_key_value(path.as_str())).map_or(0, |(k, _)| k.span().start);
+        Error::at(file, text, at, wrong)
     })?;
     Ok(scenario)
 }
@@ -58,6 +65,11 @@ fn document<'a>(root: &'a DeTable<'a>) -> Read<Scenario> {
         resource: many(&mut top, "resource", RESOURCES_MAX, resource)?,
         vm: many(&mut top, "vm", VMS_MAX, vm)?,
         step: many(&mut top, "step", STEPS_MAX, step)?,
+        expect: many(&mut top, "expect", EXPECTS_MAX, expect)?,
+        vary: top.or("vary", BTreeMap::new(), variations)?,
+        known: top.or("known", BTreeMap::new(), known)?,
+        worlds: top.or("worlds", vec!["sim".to_owned()], |v| v.strings(NOTES_MAX))?,
+        requires: top.or("requires", Vec::new(), |v| v.strings(NOTES_MAX))?,
     };
     top.finish()?;
     Ok(scenario)
@@ -73,6 +85,7 @@ fn many<'a, T>(
     let what = match key {
         "resource" => "[[resource]]",
         "vm" => "[[vm]]",
+        "expect" => "[[expect]]",
         _ => "[[step]]",
     };
     let Some(value) = top.get(key) else { return Ok(Vec::new()) };
@@ -82,12 +95,21 @@ fn many<'a, T>(
 fn pool(mut table: Table) -> Read<Pool> {
     let pool = Pool {
         hosts: table.need("hosts")?.strings(HOSTS_MAX)?,
+        master: table.or("master", None, |v| v.string().map(Some))?,
+        ha: table.or("ha", false, ha)?,
         boot_time: table.or("boot-time", (20 * SECOND, 40 * SECOND), |v| v.range(&DURATION))?,
         clock_offset: table.or("clock-offset", 0, |v| v.quantity(&DURATION))?,
         clock_drift_ppm: table.or("clock-drift", 0, |v| share(v, CLOCK_DRIFT_MAX))?,
     };
     table.finish()?;
     Ok(pool)
+}
+
+fn ha(value: &Value) -> Read<bool> {
+    let mut table = value.table("ha")?;
+    let enabled = table.or("enabled", false, Value::flag)?;
+    table.finish()?;
+    Ok(enabled)
 }
 
 /// Parts per million up to `max`.
@@ -143,13 +165,7 @@ fn network(mut table: Table) -> Read<Network> {
 }
 
 fn disk(value: Option<Value>) -> Read<Disk> {
-    let mut disk = Disk {
-        read: (80 * US, 120 * US),
-        write: (20 * US, 40 * US),
-        flush: (200 * US, 600 * US),
-        parallel: 16,
-        volatile_cache: true,
-    };
+    let mut disk = Disk::default();
     if let Some(value) = value {
         let mut table = value.table("[disk]")?;
         disk.read = table.or("read", disk.read, |v| v.range(&DURATION))?;

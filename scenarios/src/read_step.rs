@@ -1,14 +1,15 @@
-//! `[[step]]`: `at` and `do = { verb = what }`.
+//! `[[step]]`: when, and `do = { verb = what }`.
 
 use crate::cursor::{Read, Table, Value, unknown_key};
 use crate::error::Wrong;
 use crate::limits::{PPM_ONE, ROT_MAX};
 use crate::read::share;
-use crate::scenario::{Do, Step};
+use crate::read_condition::condition;
+use crate::scenario::{Do, Exit, Step, When};
 use crate::units::{DURATION, parse_signed};
 
 /// Verbs of `do`, in kebab case.
-const VERBS: [&str; 23] = [
+pub(crate) const VERBS: [&str; 24] = [
     "power-off",
     "boot",
     "crash",
@@ -31,17 +32,52 @@ const VERBS: [&str; 23] = [
     "disk-honest",
     "clock-step",
     "move-vm",
+    "run",
     "heal-all",
 ];
+
+/// Keys that may stand beside a verb.
+const BESIDE: [(&str, &[&str]); 2] = [("shutdown", &["order"]), ("run", &["on", "exit"])];
 
 pub(crate) fn step(mut table: Table) -> Read<Step> {
     let step = Step {
         id: table.or("id", None, |v| v.string().map(Some))?,
-        at: table.need("at")?.quantity(&DURATION)?,
+        when: when(&mut table)?,
         action: action(table.need("do")?)?,
+        optional: table.or("optional", false, Value::flag)?,
     };
     table.finish()?;
     Ok(step)
+}
+
+/// `at = "20s"`; or `after = "step"`, `after = { a condition }`, with `wait = "5s"` if it takes
+/// longer.
+fn when(table: &mut Table) -> Read<When> {
+    let (at, after, wait) = (table.get("at"), table.get("after"), table.get("wait"));
+    match (at, after, wait) {
+        (Some(at), None, None) => Ok(When::at(at.quantity(&DURATION)?)),
+        (Some(at), ..) => {
+            let what = "`at` is a time from the start: it needs no `after` and no `wait`";
+            at.fault(Wrong::new(what, "write `at`, or `after` with `wait`"))
+        }
+        (None, Some(after), wait) => {
+            let wait = wait.map_or(Ok(0), |wait| wait.quantity(&DURATION))?;
+            if after.is_text() {
+                return Ok(When { after: Some(after.string()?), that: None, wait });
+            }
+            let mut inner = after.table("after")?;
+            let step = inner.or("step", None, |v| v.string().map(Some))?;
+            let that = condition(inner)?;
+            let that = (!that.all.is_empty()).then_some(that);
+            if step.is_none() && that.is_none() {
+                let remedy = "as in after = { vm = \"vm-a\", acked-writes = 500 }";
+                return after.fault(Wrong::new("after nothing at all", remedy));
+            }
+            Ok(When { after: step, that, wait })
+        }
+        // A step without a time is asked for the one that most have.
+        (None, None, _) => table.need("at")?.quantity(&DURATION).map(When::at),
+    }
 }
 
 fn action(value: Value) -> Read<Do> {
@@ -53,20 +89,66 @@ fn action(value: Value) -> Read<Do> {
             _ => value.fault(Wrong::new("this verb needs an object", format!("as in {example}"))),
         };
     }
-    let table = value.table("do")?;
-    let mut entries = table.entries();
-    let (Some((verb, object)), None) = (entries.next(), entries.next()) else {
+    let mut table = value.table("do")?;
+    let words: Vec<&str> = table.entries().map(|(word, _)| word).collect();
+    let mut verbs = words.iter().filter(|word| VERBS.contains(word));
+    let (Some(verb), None) = (verbs.next(), verbs.next()) else {
+        let unknown = words.iter().find(|word| !VERBS.contains(word));
+        if let (Some(word), 0) = (unknown, words.iter().filter(|w| VERBS.contains(w)).count()) {
+            return match unknown_key(word, 0, "do", &VERBS) {
+                Err(fault) => value.fault(fault.wrong),
+                Ok(never) => never,
+            };
+        }
         let remedy =
             format!("write one verb, as in {example}; further steps are their own [[step]]");
         return value.fault(Wrong::new("do takes exactly one verb", remedy));
     };
-    if !VERBS.contains(&verb) {
-        return match unknown_key(verb, 0, "do", &VERBS) {
-            Err(fault) => value.fault(fault.wrong),
-            Ok(never) => never,
+    let beside = BESIDE.iter().find(|(of, _)| of == verb).map_or(&[][..], |(_, keys)| keys);
+    let action = table.known(verb).map_or_else(
+        || value.fault(Wrong::new("do takes exactly one verb", example)),
+        |object| verb_of(verb, object, &mut table),
+    )?;
+    table.finish_but(beside)?;
+    Ok(action)
+}
+
+fn verb_of(verb: &str, object: Value, table: &mut Table) -> Read<Do> {
+    match verb {
+        "shutdown" => {
+            let network_first = table.or("order", false, |v| order(v))?;
+            Ok(Do::Shutdown { host: object.string()?, network_first })
+        }
+        "run" => Ok(Do::Run {
+            on: table.need("on")?.string()?,
+            command: object.string()?,
+            exit: table.or("exit", Exit::Code(0), exit)?,
+        }),
+        _ => on_host(verb, object).unwrap_or_else(|| on_more(verb, object)),
+    }
+}
+
+/// In which order a clean shutdown stops its parts; does the network go first?
+fn order(value: &Value) -> Read<bool> {
+    let words = value.strings(2)?;
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["network", "drbd"] => Ok(true),
+        ["drbd", "network"] => Ok(false),
+        _ => value.fault(Wrong::new(
+            "not an order of network and drbd",
+            "write [\"network\", \"drbd\"] or [\"drbd\", \"network\"]",
+        )),
+    }
+}
+
+fn exit(value: &Value) -> Read<Exit> {
+    if value.is_text() {
+        return match value.text()? {
+            "any" => Ok(Exit::Any),
+            _ => value.fault(Wrong::new("not an exit code", "write 0 to 255, or \"any\"")),
         };
     }
-    on_host(verb, object).unwrap_or_else(|| on_more(verb, object))
+    value.count(255).map(|code| Exit::Code(code as u8))
 }
 
 /// Verbs whose only object is a host; `None` for the others.
@@ -75,7 +157,6 @@ fn on_host(verb: &str, object: Value) -> Option<Read<Do>> {
         "power-off" => |host| Do::PowerOff { host },
         "boot" => |host| Do::Boot { host },
         "crash" => |host| Do::Crash { host },
-        "shutdown" => |host| Do::Shutdown { host },
         "freeze" => |host| Do::Freeze { host },
         "thaw" => |host| Do::Thaw { host },
         "disk-lies" => |host| Do::DiskLies { host },
@@ -114,11 +195,11 @@ fn tabled(verb: &str, table: &mut Table) -> Read<Do> {
     Ok(match verb {
         "cut" | "mend" => {
             let (from, to) = (table.need("from")?.string()?, table.need("to")?.string()?);
-            let network = network(table)?;
+            let (network, both) = (network(table)?, table.or("both", false, Value::flag)?);
             if verb == "cut" {
-                Do::Cut { from, to, network }
+                Do::Cut { from, to, network, both }
             } else {
-                Do::Mend { from, to, network }
+                Do::Mend { from, to, network, both }
             }
         }
         "isolate" | "rejoin" => {

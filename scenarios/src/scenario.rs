@@ -2,6 +2,7 @@
 //! bytes per second, probabilities parts per million; the file spells them with units ("20s",
 //! "64MiB", "10Gbit", "2%").
 
+use crate::condition::Condition;
 use std::collections::BTreeMap;
 
 /// One run, but for its seed.
@@ -27,15 +28,54 @@ pub struct Scenario {
     pub vm: Vec<Vm>,
     /// What happens, when.
     pub step: Vec<Step>,
+    /// What has to be seen, and what must not.
+    pub expect: Vec<Expect>,
+    /// What a fuzzer may change: a path such as `leave.at`, and the values that it may have.
+    pub vary: BTreeMap<String, Vary>,
+    /// By world: how it fails there today, on a release or with a quirk.
+    pub known: BTreeMap<String, Known>,
+    /// Worlds that it is meant for: `sim`, `lab`.
+    pub worlds: Vec<String>,
+    /// Parts of the stack that it needs, see [`PARTS`].
+    pub requires: Vec<String>,
     /// The plan ends healed: `io-resumes` and `resync-finishes` are demanded at the end.
     pub heals: bool,
 }
 
+impl Scenario {
+    /// Hosts without networks, resources, VMs or a plan: a beginning for those that are made, not
+    /// read.
+    pub fn bare(name: &str, pool: Pool) -> Scenario {
+        Scenario {
+            name: name.to_owned(),
+            promise: Vec::new(),
+            origin: Vec::new(),
+            horizon: 0,
+            pool,
+            network: BTreeMap::new(),
+            disk: Disk::default(),
+            resource: Vec::new(),
+            vm: Vec::new(),
+            step: Vec::new(),
+            expect: Vec::new(),
+            vary: BTreeMap::new(),
+            known: BTreeMap::new(),
+            worlds: vec!["sim".to_owned()],
+            requires: Vec::new(),
+            heals: true,
+        }
+    }
+}
+
 /// The hosts.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Default, PartialEq, Debug)]
 pub struct Pool {
     /// Names, e.g. `alpha`.
     pub hosts: Vec<String>,
+    /// The pool master; none: the first host.
+    pub master: Option<String>,
+    /// High availability of XAPI is on.
+    pub ha: bool,
     /// From power to kernel, shortest and longest.
     pub boot_time: (u64, u64),
     /// Largest offset of a host's wall clock from true time at the start.
@@ -72,6 +112,20 @@ pub struct Disk {
     pub parallel: u32,
     /// Has a volatile write cache.
     pub volatile_cache: bool,
+}
+
+impl Default for Disk {
+    /// An NVMe disk with a volatile cache.
+    fn default() -> Disk {
+        const US: u64 = 1_000;
+        Disk {
+            read: (80 * US, 120 * US),
+            write: (20 * US, 40 * US),
+            flush: (200 * US, 600 * US),
+            parallel: 16,
+            volatile_cache: true,
+        }
+    }
 }
 
 /// A DRBD resource.
@@ -130,13 +184,110 @@ pub struct Io {
 /// One thing that happens.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Step {
-    /// Name for `--set` and reports.
+    /// Name for `--set`, `after` and reports.
     pub id: Option<String>,
-    /// When, from the start.
-    pub at: u64,
+    /// When.
+    pub when: When,
     /// What.
     pub action: Do,
+    /// It is no failure if its time never comes.
+    pub optional: bool,
 }
+
+impl Step {
+    /// A step at a time from the start, in ns.
+    pub fn at(at: u64, action: Do) -> Step {
+        Step { id: None, when: When::at(at), action, optional: false }
+    }
+}
+
+/// When a step strikes: `wait` after the moment at which `after` has struck and `that` holds.
+#[derive(Clone, PartialEq, Debug)]
+pub struct When {
+    /// Not before this step has struck; none: from the start.
+    pub after: Option<String>,
+    /// Not before this holds. What it counts, it counts from `after` on.
+    pub that: Option<Condition>,
+    /// Nanoseconds.
+    pub wait: u64,
+}
+
+impl When {
+    /// At a time from the start, in ns.
+    pub fn at(wait: u64) -> When {
+        When { after: None, that: None, wait }
+    }
+
+    /// The time from the start in ns, if nothing else decides.
+    pub fn time(&self) -> Option<u64> {
+        (self.after.is_none() && self.that.is_none()).then_some(self.wait)
+    }
+}
+
+/// Something that has to be seen, or must not be.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Expect {
+    /// Name for reports.
+    pub id: Option<String>,
+    /// How long, how often.
+    pub kind: Expectation,
+    /// What.
+    pub that: Condition,
+    /// From when this step has struck. None: `within` from the last step, the others from the
+    /// first.
+    pub after: Option<String>,
+    /// Until this step strikes. None: to the end.
+    pub until: Option<String>,
+}
+
+/// Kinds of [`Expect`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expectation {
+    /// It holds at least once within so many ns.
+    Within(u64),
+    /// It holds all the time.
+    Always,
+    /// It does not hold at any time.
+    Never,
+}
+
+impl Expectation {
+    /// The key of a scenario file.
+    pub fn key(self) -> &'static str {
+        match self {
+            Expectation::Within(_) => "within",
+            Expectation::Always => "always",
+            Expectation::Never => "never",
+        }
+    }
+}
+
+/// The values that something may have.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Vary {
+    /// From the first to the second, in the unit that the text says: `"5s..60s"`, `"1..8"`.
+    Range(String, String),
+    /// One of these, as TOML values.
+    OneOf(Vec<String>),
+}
+
+/// A failure that is known.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// The release that has it, e.g. `drbd 9.3.3`.
+    pub version: Option<String>,
+    /// The quirk that puts it back.
+    pub quirk: Option<String>,
+    /// The promise that it breaks.
+    pub breaks: String,
+}
+
+/// Worlds that a scenario may be meant for.
+pub const WORLDS: [&str; 2] = ["sim", "lab"];
+
+/// Parts of the stack that a scenario may require.
+pub const PARTS: [&str; 8] =
+    ["conntrack", "controller", "drbd", "ha", "lvm", "satellite", "sr", "xapi"];
 
 /// Faults, repairs and planned work. Hosts, networks, resources and VMs by name.
 #[derive(Clone, PartialEq, Debug)]
@@ -148,16 +299,17 @@ pub enum Do {
     Boot { host: String },
     /// The kernel crashes: like power off, but the disk keeps its cache; reboots by itself.
     Crash { host: String },
-    /// Clean: VMs stop, resources go down, power off.
-    Shutdown { host: String },
+    /// Clean: VMs stop, resources go down, power off. `network_first`: the network stops before
+    /// DRBD does, as some init systems order it.
+    Shutdown { host: String, network_first: bool },
     /// The host stands still.
     Freeze { host: String },
     /// It goes on.
     Thaw { host: String },
-    /// Packets from one host to the other are lost, on one network or all; one direction.
-    Cut { from: String, to: String, network: Option<String> },
+    /// Packets from one host to the other are lost, on one network or all; one direction, or both.
+    Cut { from: String, to: String, network: Option<String>, both: bool },
     /// Undo of Cut.
-    Mend { from: String, to: String, network: Option<String> },
+    Mend { from: String, to: String, network: Option<String>, both: bool },
     /// A host alone: every cut from and to it.
     Isolate { host: String, network: Option<String> },
     /// Undo of Isolate.
@@ -186,8 +338,19 @@ pub enum Do {
     ClockStep { host: String, by: i64 },
     /// A VM is stopped here and started there (no host: stays off).
     MoveVm { vm: String, to: Option<String> },
+    /// A command on a host, as a shell there would run it: `drbdadm`, `drbdsetup`, `lvcreate`, …
+    Run { on: String, command: String, exit: Exit },
     /// Everything works again: links, switches, disks, hosts on.
     HealAll,
+}
+
+/// How a command has to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// With this code.
+    Code(u8),
+    /// However it likes.
+    Any,
 }
 
 impl Do {
@@ -216,6 +379,7 @@ impl Do {
             Do::DiskHonest { .. } => "disk-honest",
             Do::ClockStep { .. } => "clock-step",
             Do::MoveVm { .. } => "move-vm",
+            Do::Run { .. } => "run",
             Do::HealAll => "heal-all",
         }
     }

@@ -8,6 +8,7 @@ use crate::limits::*;
 use crate::options;
 use crate::scenario::*;
 use crate::units::{DURATION, SIZE};
+use crate::validate_step::{expects, meant_for, steps};
 
 /// Why a scenario cannot run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,9 +27,13 @@ impl std::fmt::Display for Invalid {
     }
 }
 
-type Check = Result<(), Invalid>;
+pub(crate) type Check = Result<(), Invalid>;
 
-fn fail(path: impl Into<String>, what: impl Into<String>, remedy: impl Into<String>) -> Check {
+pub(crate) fn fail(
+    path: impl Into<String>,
+    what: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Check {
     Err(Invalid { path: path.into(), what: what.into(), remedy: remedy.into() })
 }
 
@@ -50,12 +55,14 @@ pub fn validate(scenario: &Scenario) -> Check {
     disk(&scenario.disk)?;
     resources(scenario)?;
     vms(scenario)?;
-    steps(scenario)
+    steps(scenario)?;
+    expects(scenario)?;
+    meant_for(scenario)
 }
 
 /// Lower-case letters, digits and single hyphens; so that a name is a word in every log and a file
 /// name everywhere.
-fn kebab(path: &str, name: &str) -> Check {
+pub(crate) fn kebab(path: &str, name: &str) -> Check {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let letter = name.starts_with(|c: char| c.is_ascii_lowercase());
     if letter && name.len() <= NAME_MAX && name.chars().all(fits) && !name.ends_with('-') {
@@ -76,7 +83,7 @@ fn notes(scenario: &Scenario) -> Check {
     Ok(())
 }
 
-fn count(path: &str, len: usize, max: usize) -> Check {
+pub(crate) fn count(path: &str, len: usize, max: usize) -> Check {
     if len <= max {
         return Ok(());
     }
@@ -84,7 +91,7 @@ fn count(path: &str, len: usize, max: usize) -> Check {
 }
 
 /// No name twice; `#` in the path stands for the index.
-fn unique<'a>(path: &str, names: impl IntoIterator<Item = Option<&'a str>>) -> Check {
+pub(crate) fn unique<'a>(path: &str, names: impl IntoIterator<Item = Option<&'a str>>) -> Check {
     let mut seen = BTreeSet::new();
     for (i, name) in names.into_iter().enumerate() {
         let Some(name) = name else { continue };
@@ -105,6 +112,9 @@ fn pool(pool: &Pool) -> Check {
         kebab(&format!("pool.hosts[{i}]"), host)?;
     }
     unique("pool.hosts[#]", pool.hosts.iter().map(|host| Some(host.as_str())))?;
+    if let Some(master) = &pool.master {
+        known("pool.master", "host", master, pool.hosts.iter().map(String::as_str))?;
+    }
     range("pool.boot-time", pool.boot_time, BOOT_MAX)?;
     range("pool.clock-offset", (0, pool.clock_offset), CLOCK_OFFSET_MAX)?;
     if pool.clock_drift_ppm > CLOCK_DRIFT_MAX {
@@ -114,7 +124,7 @@ fn pool(pool: &Pool) -> Check {
 }
 
 /// Ends in order, and the longer one bounded.
-fn range(path: &str, (low, high): (u64, u64), max: u64) -> Check {
+pub(crate) fn range(path: &str, (low, high): (u64, u64), max: u64) -> Check {
     if low > high {
         return fail(path, "the range ends before it starts", "write the smaller end first");
     }
@@ -157,7 +167,7 @@ fn disk(disk: &Disk) -> Check {
     Ok(())
 }
 
-fn known<'a>(
+pub(crate) fn known<'a>(
     path: &str,
     kind: &str,
     name: &str,
@@ -262,7 +272,7 @@ fn vms(scenario: &Scenario) -> Check {
     unique("vm[#].vdi", scenario.vm.iter().map(|vm| Some(vm.vdi.trim_end_matches("/0"))))
 }
 
-fn has_part(resource: &Resource, host: &String) -> bool {
+pub(crate) fn has_part(resource: &Resource, host: &String) -> bool {
     resource.diskful.contains(host)
         || resource.diskless.contains(host)
         || resource.tiebreaker.as_ref() == Some(host)
@@ -313,123 +323,4 @@ fn check_io(path: &str, io: &Io, size: u64) -> Check {
         return fail(format!("{path}.rate"), "too fast", format!("use at most {RATE_MAX}"));
     }
     Ok(())
-}
-
-fn steps(scenario: &Scenario) -> Check {
-    count("step", scenario.step.len(), STEPS_MAX)?;
-    for (i, step) in scenario.step.iter().enumerate() {
-        let path = format!("step[{i}]");
-        if let Some(id) = &step.id {
-            kebab(&format!("{path}.id"), id)?;
-        }
-        if step.at >= scenario.horizon {
-            let remedy = format!("end later than {}", DURATION.format(step.at));
-            return fail(format!("{path}.at"), "the run is over by then", remedy);
-        }
-        action(&format!("{path}.do"), &step.action, scenario)?;
-    }
-    unique("step[#].id", scenario.step.iter().map(|step| step.id.as_deref()))
-}
-
-fn action(path: &str, action: &Do, scenario: &Scenario) -> Check {
-    let place = |key: &str| format!("{path}.{}.{key}", action.verb());
-    let is_host = |key: &str, host: &str| {
-        known(&place(key), "host", host, scenario.pool.hosts.iter().map(String::as_str))
-    };
-    let is_network = |network: &str| {
-        known(&place("network"), "network", network, scenario.network.keys().map(String::as_str))
-    };
-    match action {
-        Do::PowerOff { host }
-        | Do::Boot { host }
-        | Do::Crash { host }
-        | Do::Shutdown { host }
-        | Do::Freeze { host }
-        | Do::Thaw { host }
-        | Do::DiskLies { host }
-        | Do::DiskHonest { host } => is_host("host", host),
-        Do::Cut { from, to, network } | Do::Mend { from, to, network } => {
-            is_host("from", from)?;
-            is_host("to", to)?;
-            if from == to {
-                return fail(place("to"), "a host always reaches itself", "name two hosts");
-            }
-            network.as_deref().map_or(Ok(()), is_network)
-        }
-        Do::Isolate { host, network } | Do::Rejoin { host, network } => {
-            is_host("host", host)?;
-            network.as_deref().map_or(Ok(()), is_network)
-        }
-        Do::SwitchOff { network } | Do::SwitchOn { network } => is_network(network),
-        Do::Loss { network, ppm } => {
-            let wrong = || fail(place("share"), "more than all", "use 0% to 100%");
-            is_network(network)?;
-            if *ppm > PPM_ONE { wrong() } else { Ok(()) }
-        }
-        Do::Latency { network, latency } => {
-            is_network(network)?;
-            range(&place("latency"), *latency, SERVICE_MAX)
-        }
-        Do::DiskError { .. } | Do::DiskRepair { .. } | Do::BitRot { .. } => {
-            on_copy(&place, action, scenario)
-        }
-        Do::DiskStall { host, lasts } => {
-            is_host("host", host)?;
-            range(&place("lasts"), (0, *lasts), HORIZON_MAX)
-        }
-        Do::ClockStep { host, by } => {
-            is_host("host", host)?;
-            range(&place("by"), (0, by.unsigned_abs()), CLOCK_OFFSET_MAX)
-        }
-        Do::MoveVm { vm, to } => move_vm(&place, vm, to.as_ref(), scenario),
-        Do::HealAll => Ok(()),
-    }
-}
-
-/// Faults of one resource's copy on one host: the host must have a copy.
-fn on_copy(place: &dyn Fn(&str) -> String, action: &Do, scenario: &Scenario) -> Check {
-    let (Do::DiskError { host, resource, .. }
-    | Do::DiskRepair { host, resource }
-    | Do::BitRot { host, resource, .. }) = action
-    else {
-        return Ok(());
-    };
-    known(&place("host"), "host", host, scenario.pool.hosts.iter().map(String::as_str))?;
-    let names = scenario.resource.iter().map(|r| r.name.as_str());
-    known(&place("resource"), "resource", resource, names)?;
-    let copy = |r: &Resource| r.name == *resource && r.diskful.contains(host);
-    if !scenario.resource.iter().any(copy) {
-        let what = format!("{host} has no copy of {resource}");
-        return fail(place("host"), what, "name one of its diskful hosts");
-    }
-    match action {
-        Do::BitRot { blocks, .. } if *blocks == 0 || *blocks > ROT_MAX => {
-            fail(place("blocks"), "not a number of blocks", format!("use 1 to {ROT_MAX}"))
-        }
-        Do::DiskError { read: false, write: false, .. } => {
-            fail(place("read"), "neither reads nor writes fail", "set one of them")
-        }
-        _ => Ok(()),
-    }
-}
-
-fn move_vm(
-    place: &dyn Fn(&str) -> String,
-    vm: &str,
-    to: Option<&String>,
-    scenario: &Scenario,
-) -> Check {
-    known(&place("vm"), "VM", vm, scenario.vm.iter().map(|vm| vm.name.as_str()))?;
-    let Some(to) = to else { return Ok(()) };
-    known(&place("to"), "host", to, scenario.pool.hosts.iter().map(String::as_str))?;
-    let vdi = scenario.vm.iter().find(|known| known.name == vm).map(|vm| vm.vdi.as_str());
-    let name = vdi.map(|vdi| vdi.split_once('/').map_or(vdi, |(name, _)| name));
-    let resource = scenario.resource.iter().find(|r| Some(r.name.as_str()) == name);
-    match resource {
-        Some(resource) if !has_part(resource, to) => {
-            let remedy = format!("add it to the diskless hosts of {}", resource.name);
-            fail(place("to"), format!("{to} cannot open {}", resource.name), remedy)
-        }
-        _ => Ok(()),
-    }
 }

@@ -5,7 +5,8 @@
 use std::fmt::{self, Write};
 
 use crate::scenario::*;
-use crate::units::{DURATION, RATE, SHARE, SIZE, format_signed};
+use crate::units::{DURATION, RATE, SHARE, SIZE};
+use crate::write_step::{expect, known, step, vary};
 
 /// The file that [`crate::read`] turns into the same scenario.
 pub fn write(scenario: &Scenario) -> String {
@@ -26,6 +27,10 @@ fn document(out: &mut String, scenario: &Scenario) -> fmt::Result {
     }
     writeln!(out, "horizon = {}", quoted(&DURATION.format(scenario.horizon)))?;
     writeln!(out, "heals   = {}", scenario.heals)?;
+    writeln!(out, "worlds  = {}", list(&scenario.worlds))?;
+    if !scenario.requires.is_empty() {
+        writeln!(out, "requires = {}", list(&scenario.requires))?;
+    }
     pool(out, &scenario.pool)?;
     for (name, it) in &scenario.network {
         network(out, name, it)?;
@@ -33,11 +38,14 @@ fn document(out: &mut String, scenario: &Scenario) -> fmt::Result {
     disk(out, &scenario.disk)?;
     scenario.resource.iter().try_for_each(|it| resource(out, it))?;
     scenario.vm.iter().try_for_each(|it| vm(out, it))?;
-    scenario.step.iter().try_for_each(|it| step(out, it))
+    scenario.step.iter().try_for_each(|it| step(out, it))?;
+    scenario.expect.iter().try_for_each(|it| expect(out, it))?;
+    vary(out, &scenario.vary)?;
+    known(out, &scenario.known)
 }
 
 /// A basic string: quotes, backslashes and control characters escaped.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
@@ -50,22 +58,26 @@ fn quoted(text: &str) -> String {
     out
 }
 
-fn list(items: &[String]) -> String {
+pub(crate) fn list(items: &[String]) -> String {
     let items: Vec<_> = items.iter().map(|item| quoted(item)).collect();
     format!("[{}]", items.join(", "))
 }
 
-fn span(range: (u64, u64)) -> String {
+pub(crate) fn span(range: (u64, u64)) -> String {
     quoted(&DURATION.format_range(range))
 }
 
-fn share(ppm: u32) -> String {
+pub(crate) fn share(ppm: u32) -> String {
     quoted(&SHARE.format(u64::from(ppm)))
 }
 
 fn pool(out: &mut String, pool: &Pool) -> fmt::Result {
     writeln!(out, "\n[pool]")?;
     writeln!(out, "hosts        = {}", list(&pool.hosts))?;
+    if let Some(master) = &pool.master {
+        writeln!(out, "master       = {}", quoted(master))?;
+    }
+    writeln!(out, "ha           = {{ enabled = {} }}", pool.ha)?;
     writeln!(out, "boot-time    = {}", span(pool.boot_time))?;
     writeln!(out, "clock-offset = {}", quoted(&DURATION.format(pool.clock_offset)))?;
     writeln!(out, "clock-drift  = {}", share(pool.clock_drift_ppm))
@@ -126,78 +138,4 @@ fn vm(out: &mut String, vm: &Vm) -> fmt::Result {
     let span = quoted(&SIZE.format(io.span));
     let shape = format!("block = {block}, depth = {}, rate = {}, span = {span}", io.depth, io.rate);
     writeln!(out, "io   = {{ {weights}, {shape} }}")
-}
-
-fn step(out: &mut String, step: &Step) -> fmt::Result {
-    writeln!(out, "\n[[step]]")?;
-    if let Some(id) = &step.id {
-        writeln!(out, "id = {}", quoted(id))?;
-    }
-    writeln!(out, "at = {}", quoted(&DURATION.format(step.at)))?;
-    writeln!(out, "do = {{ {} = {} }}", step.action.verb(), object(&step.action))
-}
-
-/// What follows the verb.
-fn object(action: &Do) -> String {
-    match action {
-        Do::PowerOff { host }
-        | Do::Boot { host }
-        | Do::Crash { host }
-        | Do::Shutdown { host }
-        | Do::Freeze { host }
-        | Do::Thaw { host }
-        | Do::DiskLies { host }
-        | Do::DiskHonest { host } => quoted(host),
-        Do::SwitchOff { network } | Do::SwitchOn { network } => quoted(network),
-        Do::Cut { from, to, network } | Do::Mend { from, to, network } => {
-            fields(&[("from", Some(quoted(from))), ("to", Some(quoted(to))), on(network)])
-        }
-        Do::Isolate { host, network } | Do::Rejoin { host, network } => match network {
-            None => quoted(host),
-            Some(_) => fields(&[("host", Some(quoted(host))), on(network)]),
-        },
-        Do::Loss { network, ppm } => {
-            fields(&[("network", Some(quoted(network))), ("share", Some(share(*ppm)))])
-        }
-        Do::Latency { network, latency } => {
-            fields(&[("network", Some(quoted(network))), ("latency", Some(span(*latency)))])
-        }
-        Do::DiskError { host, resource, read, write } => fields(&[
-            ("host", Some(quoted(host))),
-            ("resource", Some(quoted(resource))),
-            ("read", Some(read.to_string())),
-            ("write", Some(write.to_string())),
-        ]),
-        Do::DiskRepair { host, resource } => {
-            fields(&[("host", Some(quoted(host))), ("resource", Some(quoted(resource)))])
-        }
-        Do::DiskStall { host, lasts } => {
-            let lasts = quoted(&DURATION.format(*lasts));
-            fields(&[("host", Some(quoted(host))), ("lasts", Some(lasts))])
-        }
-        Do::BitRot { host, resource, blocks } => fields(&[
-            ("host", Some(quoted(host))),
-            ("resource", Some(quoted(resource))),
-            ("blocks", Some(blocks.to_string())),
-        ]),
-        Do::ClockStep { host, by } => {
-            fields(&[("host", Some(quoted(host))), ("by", Some(quoted(&format_signed(*by))))])
-        }
-        Do::MoveVm { vm, to } => {
-            fields(&[("vm", Some(quoted(vm))), ("to", to.as_deref().map(quoted))])
-        }
-        Do::HealAll => "true".to_owned(),
-    }
-}
-
-fn on(network: &Option<String>) -> (&'static str, Option<String>) {
-    ("network", network.as_deref().map(quoted))
-}
-
-fn fields(fields: &[(&str, Option<String>)]) -> String {
-    let fields: Vec<_> = fields
-        .iter()
-        .filter_map(|(key, value)| Some(format!("{key} = {}", value.as_ref()?)))
-        .collect();
-    format!("{{ {} }}", fields.join(", "))
 }

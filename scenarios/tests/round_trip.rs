@@ -41,7 +41,11 @@ fn action() -> impl Strategy<Value = Do> {
         host().prop_map(|host| Do::PowerOff { host }),
         host().prop_map(|host| Do::Boot { host }),
         host().prop_map(|host| Do::Crash { host }),
-        host().prop_map(|host| Do::Shutdown { host }),
+        (host(), any::<bool>())
+            .prop_map(|(host, network_first)| Do::Shutdown { host, network_first }),
+        (host(), "drbdadm [ -~]{1,20}", option::of(any::<u8>())).prop_map(|(on, command, code)| {
+            Do::Run { on, command, exit: code.map_or(Exit::Any, Exit::Code) }
+        }),
         host().prop_map(|host| Do::Freeze { host }),
         host().prop_map(|host| Do::Thaw { host }),
         host().prop_map(|host| Do::DiskLies { host }),
@@ -67,8 +71,18 @@ fn action() -> impl Strategy<Value = Do> {
     let (from, to) = ("alpha".to_owned(), "charlie".to_owned());
     let (from2, to2) = (from.clone(), to.clone());
     let on_network = prop_oneof![
-        name().prop_map(move |network| Do::Cut { from: from.clone(), to: to.clone(), network }),
-        name().prop_map(move |network| Do::Mend { from: from2.clone(), to: to2.clone(), network }),
+        (name(), any::<bool>()).prop_map(move |(network, both)| Do::Cut {
+            from: from.clone(),
+            to: to.clone(),
+            network,
+            both
+        }),
+        (name(), any::<bool>()).prop_map(move |(network, both)| Do::Mend {
+            from: from2.clone(),
+            to: to2.clone(),
+            network,
+            both
+        }),
         (host(), name()).prop_map(|(host, network)| Do::Isolate { host, network }),
         (host(), name()).prop_map(|(host, network)| Do::Rejoin { host, network }),
         Just(Do::SwitchOff { network: storage() }),
@@ -135,14 +149,89 @@ fn disk() -> impl Strategy<Value = Disk> {
 }
 
 fn pool() -> impl Strategy<Value = Pool> {
-    (ordered(BOOT_MAX), 0..CLOCK_OFFSET_MAX, 0..=CLOCK_DRIFT_MAX).prop_map(
-        |(boot_time, clock_offset, clock_drift_ppm)| Pool {
+    (ordered(BOOT_MAX), 0..CLOCK_OFFSET_MAX, 0..=CLOCK_DRIFT_MAX, option::of(host()), any::<bool>())
+        .prop_map(|(boot_time, clock_offset, clock_drift_ppm, master, ha)| Pool {
+            master,
+            ha,
             hosts: HOSTS.map(str::to_owned).to_vec(),
             boot_time,
             clock_offset,
             clock_drift_ppm,
-        },
-    )
+        })
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    host().prop_map(|host| Place { resource: "vol-a".to_owned(), host })
+}
+
+fn words(all: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+    vec(proptest::sample::select(all), 1..3)
+        .prop_map(|words| words.into_iter().map(str::to_owned).collect())
+}
+
+/// A place and another host.
+fn pair() -> impl Strategy<Value = (Place, String)> {
+    (0..3usize, 1..3usize).prop_map(|(a, step)| {
+        let place = Place { resource: "vol-a".to_owned(), host: HOSTS[a].to_owned() };
+        (place, HOSTS[(a + step) % 3].to_owned())
+    })
+}
+
+fn fact() -> impl Strategy<Value = Fact> {
+    let vm = || "vm-a".to_owned();
+    prop_oneof![
+        (place(), words(&DISK_STATES)).prop_map(|(at, is)| Fact::Disk { at, is }),
+        (place(), words(&ROLES)).prop_map(|(at, is)| Fact::Role { at, is }),
+        (place(), any::<bool>()).prop_map(|(at, yes)| Fact::Quorum { at, yes }),
+        (place(), any::<bool>()).prop_map(|(at, yes)| Fact::Suspended { at, yes }),
+        (pair(), words(&CONNECTION_STATES)).prop_map(|((at, peer), is)| Fact::Connection {
+            at,
+            peer,
+            is
+        }),
+        (pair(), words(&REPLICATION_STATES)).prop_map(|((at, peer), is)| Fact::Replication {
+            at,
+            peer,
+            is
+        }),
+        (pair(), words(&DISK_STATES)).prop_map(|((at, peer), is)| Fact::PeerDisk { at, peer, is }),
+        (pair(), any::<u32>()).prop_map(|((at, peer), most)| Fact::OutOfSync {
+            at,
+            peer,
+            most: most.into()
+        }),
+        (host(), words(&POWER)).prop_map(|(host, is)| Fact::Power { host, is }),
+        any::<u32>().prop_map(move |least| Fact::AckedWrites { vm: vm(), least: least.into() }),
+        any::<bool>().prop_map(move |yes| Fact::Running { vm: vm(), yes }),
+        host().prop_map(move |host| Fact::On { vm: vm(), host }),
+        (0..HORIZON_MAX).prop_map(move |within| Fact::Progress { vm: vm(), within }),
+        any::<u32>().prop_map(move |most| Fact::Errors { vm: vm(), most: most.into() }),
+        (proptest::sample::select(Event::ALL), option::of(host()), 1..9u32).prop_map(
+            |(event, host, nth)| {
+                let peer = host.as_ref().map(|_| "bravo".to_owned());
+                Fact::Event { event, resource: Some("vol-a".to_owned()), host, peer, nth }
+            }
+        ),
+    ]
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    vec(fact(), 1..6).prop_map(Condition::new)
+}
+
+fn expectation() -> impl Strategy<Value = Expect> {
+    let asked =
+        (host(), "drbdsetup [ -~]{1,20}", option::of(any::<u8>()), option::of("\\PC{0,20}"))
+            .prop_map(|(on, run, exit, stdout)| {
+                Condition::new(vec![Fact::Command { on, run, exit, stdout, stderr: None }])
+            });
+    prop_oneof![
+        (0..HORIZON_MAX, prop_oneof![condition(), asked])
+            .prop_map(|(within, that)| (Expectation::Within(within), that)),
+        condition().prop_map(|that| (Expectation::Always, that)),
+        condition().prop_map(|that| (Expectation::Never, that)),
+    ]
+    .prop_map(|(kind, that)| Expect { id: None, kind, that, after: None, until: None })
 }
 
 prop_compose! {
@@ -157,10 +246,21 @@ prop_compose! {
         actions in vec((0..HORIZON_MAX, action()), 0..20),
         origin in vec("\\PC{0,40}", 0..3),
         heals in any::<bool>(),
+        whens in vec((any::<bool>(), option::of(condition())), 1..4),
+        expects in vec(expectation(), 0..4),
     ) -> Scenario {
         let vdi = if second && resource.volumes > 1 { "vol-a/1" } else { "vol-a" };
         let step = actions.into_iter().enumerate().map(|(i, (at, action))| {
-            Step { id: (i % 2 == 0).then(|| format!("step-{i}")), at, action }
+            let id = (i % 2 == 0).then(|| format!("step-{i}"));
+            // Every other step may wait for the one before it, and for something to be seen.
+            let (after, that) = match (i, &whens[i % whens.len()]) {
+                (0, _) | (_, (false, None)) => (None, None),
+                (i, (waits, that)) => {
+                    let before = (*waits).then(|| format!("step-{}", (i - 1) / 2 * 2));
+                    (before, that.clone())
+                }
+            };
+            Step { id, when: When { after, that, wait: at }, action, optional: i % 3 == 0 }
         });
         Scenario {
             name: "drawn".to_owned(),
@@ -173,6 +273,11 @@ prop_compose! {
             vm: vec![Vm { name: "vm-a".to_owned(), on, vdi: vdi.to_owned(), io }],
             resource: vec![resource],
             step: step.collect(),
+            expect: expects,
+            vary: [("pool.boot-time".to_owned(), Vary::Range("5s".to_owned(), "9s".to_owned()))].into(),
+            known: [("lab".to_owned(), Known { version: Some("drbd 9.3.3".to_owned()), quirk: None, breaks: "one-primary".to_owned() })].into(),
+            worlds: vec!["sim".to_owned(), "lab".to_owned()],
+            requires: vec!["drbd".to_owned()],
             heals,
         }
     }

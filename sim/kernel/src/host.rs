@@ -92,6 +92,9 @@ pub enum What {
     Link(NodeId, bool),
     /// A packet went out (`true`) or came in; only while [`Host::trace`] is on.
     Packet(NodeId, bool, Box<Packet>),
+    /// A write to a volume's metadata was given to the disk; only while
+    /// [`Host::watch_metadata`] is on.
+    MetadataWrite,
     /// The kernel runs (`slot` says nothing).
     Booted,
     /// The host has shut down and is off (`slot` says nothing).
@@ -112,6 +115,7 @@ pub struct Host {
     attempts: u32,
     stepping: Option<usize>,
     tracing: bool,
+    metadata: bool,
     /// A clean shutdown asked for its last flush, and has it.
     flushing: bool,
     flushed: bool,
@@ -159,6 +163,7 @@ impl Host {
             attempts: 0,
             stepping: None,
             tracing: false,
+            metadata: false,
             flushing: false,
             flushed: false,
             done: Vec::new(),
@@ -214,6 +219,11 @@ impl Host {
     /// Tells of every packet from now on.
     pub fn trace(&mut self) {
         self.tracing = true;
+    }
+
+    /// Tells of every write to DRBD's metadata from now on, or no longer.
+    pub fn watch_metadata(&mut self, yes: bool) {
+        self.metadata = yes;
     }
 
     // ---- life ----
@@ -626,7 +636,12 @@ impl Host {
             }
             Action::Link(peer) => (peer, LinkAction::Want),
             Action::Unlink(peer) => (peer, LinkAction::Unwant),
-            Action::Lower(volume, tag, lower) => return self.lower(now, at, volume, tag, lower),
+            Action::Lower(volume, tag, lower) => {
+                if self.metadata && self.slots[at].is_metadata(volume, &lower) {
+                    out.push(Out { slot: at, what: What::MetadataWrite });
+                }
+                return self.lower(now, at, volume, tag, lower);
+            }
             Action::WakeAt(time) => {
                 slot.wake = time.map_or(SimTime::FAR, |t| SimTime(t.0).max(now));
                 return;

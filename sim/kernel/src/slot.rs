@@ -4,7 +4,8 @@ use crate::link::Link;
 use crate::lower::Region;
 use drbd::core::Resource;
 use drbd::core::config::Config;
-use drbd::ids::NodeId;
+use drbd::core::event::Lower;
+use drbd::ids::{NodeId, VolumeNumber};
 use models::SimTime;
 use models::net::ListenerId;
 use std::net::SocketAddr;
@@ -81,6 +82,12 @@ impl Slot {
         self.wake = SimTime::FAR;
         self.again = SimTime::FAR;
         self.life += 1;
+    }
+
+    /// Does a request to the lower device write to the metadata behind the data?
+    pub fn is_metadata(&self, volume: VolumeNumber, lower: &Lower) -> bool {
+        let size = self.fixed.config.volumes.get(volume.index()).map(|volume| volume.size);
+        matches!((lower, size), (Lower::Write { start, .. }, Some(size)) if *start >= size)
     }
 
     pub fn due(&self) -> SimTime {

@@ -62,7 +62,7 @@ fn vm(name: &str, on: &str, vdi: &str) -> Vm {
 
 fn plan() -> Vec<Step> {
     let host = |name: &str| name.to_owned();
-    let step = |at: u64, action| Step { id: None, at: at * SECOND, action };
+    let step = |at: u64, action| Step::at(at * SECOND, action);
     let storage = || "storage".to_owned();
     vec![
         step(30, Do::Isolate { host: host("bravo"), network: None }),
@@ -92,17 +92,13 @@ pub fn scenario() -> Scenario {
         duplicate: 0,
         reorder: 0,
     };
+    let pool = Pool {
+        hosts: ["alpha", "bravo", "charlie"].map(str::to_owned).to_vec(),
+        boot_time: (5 * SECOND, 10 * SECOND),
+        ..Pool::default()
+    };
     Scenario {
-        name: "lifetime".to_owned(),
-        promise: Vec::new(),
-        origin: Vec::new(),
         horizon: 300 * SECOND,
-        pool: Pool {
-            hosts: ["alpha", "bravo", "charlie"].map(str::to_owned).to_vec(),
-            boot_time: (5 * SECOND, 10 * SECOND),
-            clock_offset: 0,
-            clock_drift_ppm: 0,
-        },
         network: BTreeMap::from([("storage".to_owned(), network)]),
         disk: Disk {
             read: (60_000, 150_000),
@@ -117,7 +113,7 @@ pub fn scenario() -> Scenario {
         ],
         vm: vec![vm("vm-a", "alpha", "vol-a"), vm("vm-b", "bravo", "vol-b")],
         step: plan(),
-        heals: true,
+        ..Scenario::bare("lifetime", pool)
     }
 }
 

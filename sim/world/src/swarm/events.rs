@@ -51,7 +51,7 @@ pub fn draw(luck: &Luck, scenario: &mut Scenario) {
     plan.restart_vms(&mut luck.fork("restart"));
     let mut steps = plan.steps;
     if scenario.heals {
-        steps.push(Step { id: Some("heal".to_owned()), at: end, action: Do::HealAll });
+        steps.push(Step { id: Some("heal".to_owned()), ..Step::at(end, Do::HealAll) });
     }
     scenario.step = steps;
 }
@@ -98,7 +98,7 @@ impl Plan<'_> {
 
     fn add(&mut self, at: u64, action: Do) {
         if at < self.end {
-            self.steps.push(Step { id: None, at, action });
+            self.steps.push(Step::at(at, action));
         }
     }
 
@@ -157,7 +157,9 @@ impl Plan<'_> {
             "power-off" => (Do::PowerOff { host: a }, Some(Do::Boot { host: b })),
             "crash" => (Do::Crash { host: a }, None),
             "freeze" => (Do::Freeze { host: a }, Some(Do::Thaw { host: b })),
-            "shutdown" => (Do::Shutdown { host: a }, Some(Do::Boot { host: b })),
+            "shutdown" => {
+                (Do::Shutdown { host: a, network_first: false }, Some(Do::Boot { host: b }))
+            }
             _ => (
                 Do::Isolate { host: a, network: None },
                 Some(Do::Rejoin { host: b, network: None }),
@@ -181,8 +183,9 @@ impl Plan<'_> {
         let ways = [(0, 1), (1, 0)];
         for (a, b) in ways.into_iter().take(if both_ways { 2 } else { 1 }) {
             let (from, into, network) = (pair[a].clone(), pair[b].clone(), None);
-            self.add(at, Do::Cut { from: from.clone(), to: into.clone(), network: None });
-            self.add(to, Do::Mend { from, to: into, network });
+            let both = false;
+            self.add(at, Do::Cut { from: from.clone(), to: into.clone(), network: None, both });
+            self.add(to, Do::Mend { from, to: into, network, both });
         }
     }
 
@@ -216,15 +219,15 @@ impl Plan<'_> {
 
     /// Do other faults strike the other copies, or a lying disk's own power, between these times?
     fn is_calm(&self, from: u64, to: u64, lies: bool) -> bool {
-        self.steps.iter().filter(|s| s.at <= to && s.at + 140 * SECOND >= from).all(|step| {
-            match &step.action {
-                Do::PowerOff { host } | Do::Crash { host } | Do::Shutdown { host } => {
-                    !lies && *host == self.weak_disk
-                }
-                Do::Freeze { host } | Do::Isolate { host, .. } => *host == self.weak_disk,
-                Do::Cut { .. } | Do::SwitchOff { .. } => false,
-                _ => true,
+        let near = |at: u64| at <= to && at + 140 * SECOND >= from;
+        let mut steps = self.steps.iter().filter(|s| s.when.time().is_none_or(near));
+        steps.all(|step| match &step.action {
+            Do::PowerOff { host } | Do::Crash { host } | Do::Shutdown { host, .. } => {
+                !lies && *host == self.weak_disk
             }
+            Do::Freeze { host } | Do::Isolate { host, .. } => *host == self.weak_disk,
+            Do::Cut { .. } | Do::SwitchOff { .. } => false,
+            _ => true,
         })
     }
 

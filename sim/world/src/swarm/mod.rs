@@ -27,7 +27,7 @@ pub fn draw(seed: u64) -> Scenario {
     let luck = Luck::root(seed).fork("swarm");
     let mut scenario = shape::draw(&luck);
     events::draw(&luck, &mut scenario);
-    scenario.step.sort_by_key(|step| step.at);
+    scenario.step.sort_by_key(|step| step.when.time());
     scenario
 }
 
@@ -74,7 +74,7 @@ mod tests {
                     Do::PowerOff { host } | Do::Crash { host } | Do::Freeze { host } => {
                         touched.push(host);
                     }
-                    Do::Isolate { host, .. } | Do::Shutdown { host } => touched.push(host),
+                    Do::Isolate { host, .. } | Do::Shutdown { host, .. } => touched.push(host),
                     Do::MoveVm { .. } | Do::Cut { .. } | Do::SwitchOff { .. } => {
                         panic!("{:?}", step.action)
                     }

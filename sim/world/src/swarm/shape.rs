@@ -23,8 +23,7 @@ pub fn draw(luck: &Luck) -> Scenario {
     let pool = Pool {
         hosts: hosts.clone(),
         boot_time: (boot, boot + shape.range(0..=6) * SECOND),
-        clock_offset: 0,
-        clock_drift_ppm: 0,
+        ..Pool::default()
     };
     let options = options(&mut luck.fork("options"));
     let resources: Vec<Resource> = (0..one(&mut shape, &[1, 1, 2]))
@@ -35,17 +34,13 @@ pub fn draw(luck: &Luck) -> Scenario {
     let heals = clock.coin();
     let active = clock.range(40..=180) * SECOND;
     Scenario {
-        name: "drawn".to_owned(),
-        promise: Vec::new(),
-        origin: Vec::new(),
         horizon: active + if heals { 110 * SECOND } else { 5 * SECOND },
-        pool,
         network: networks(&mut luck.fork("network")),
         disk: disk(&mut luck.fork("disk")),
         resource: resources,
         vm,
-        step: Vec::new(),
         heals,
+        ..Scenario::bare("drawn", pool)
     }
 }
 

@@ -2,6 +2,7 @@
 //! start.
 
 use super::resource::{Node, Resource, Vdi, View};
+use super::script::Script;
 use super::vm::Vm;
 use super::{Networks, World, options};
 use crate::check::Tally;
@@ -13,7 +14,7 @@ use drbd::core::config::{Config, PeerConfig, Quorum, RrConflict, VolumeConfig};
 use drbd::ids::{Uuid, VolumeNumber};
 use kernel::{Host, HostConfig, Region, SlotConfig, SlotPeer, Wire};
 use models::disk::{Disk, Profile};
-use models::net::{HostId, Net, NetworkSettings};
+use models::net::{HostId, Net, NetworkSettings, NicId};
 use models::{Hash64, Luck, SimTime, Span};
 use scenarios::{Do, Scenario};
 use std::collections::{BTreeMap, VecDeque};
@@ -116,6 +117,7 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         nodes: members.iter().map(node).collect(),
         ledgers: Vec::new(),
         exclusive: Exclusive::new(count, notice),
+        notice,
         roles_changed: false,
         resynced: vec![false; volumes],
     };
@@ -215,12 +217,14 @@ fn host_of(
     share: Share,
     net: &mut Net<Wire>,
     networks: &Networks,
-) -> Host {
+) -> (Host, Vec<NicId>) {
     let luck = Luck::root(options.seed);
     let id = net.add_host();
+    let mut nics = Vec::new();
     for (number, network) in networks.ids.iter().enumerate() {
         let rate = scenario.network.get(&networks.names[number]).map_or(0, |n| n.bandwidth);
-        net.add_nic(id, *network, rate.saturating_mul(8), address(number, index));
+        let address = address(number, index);
+        nics.push(net.add_nic(id, *network, rate.saturating_mul(8), address));
     }
     let disk = disk_of(scenario, share.blocks, luck.fork_n("disk", index as u64));
     let config = HostConfig {
@@ -230,15 +234,27 @@ fn host_of(
         luck: luck.fork_n("host", index as u64),
         quirks: options.quirks,
     };
-    Host::new(config, disk, share.slots, &share.uuids)
+    (Host::new(config, disk, share.slots, &share.uuids), nics)
 }
 
-/// When convergence is demanded, if it is: after the last repair.
-fn healed_at(scenario: &Scenario, plan: &[scenarios::Step]) -> Option<u64> {
+/// Is convergence demanded?
+fn heals(scenario: &Scenario) -> bool {
     let asks = |name: &str| scenario.promise.iter().any(|p| p == name);
-    let heals = scenario.heals || asks("io-resumes") || asks("resync-finishes");
-    let repaired = plan.iter().rev().find(|s| s.action == Do::HealAll).or(plan.last());
-    heals.then(|| repaired.map_or(0, |s| s.at))
+    scenario.heals || asks("io-resumes") || asks("resync-finishes")
+}
+
+/// When the last repair is made. Of a plan that waits for what it sees, that is not known yet.
+fn healed_at(scenario: &Scenario) -> Option<u64> {
+    let last = |steps: &mut dyn Iterator<Item = &scenarios::Step>| {
+        steps.filter_map(|step| step.when.time()).max()
+    };
+    let repaired = last(&mut scenario.step.iter().filter(|step| step.action == Do::HealAll));
+    let waits = scenario.step.iter().any(|step| step.when.time().is_none() && !step.optional);
+    match (repaired, waits) {
+        (Some(at), _) => Some(at),
+        (None, true) => None,
+        (None, false) => Some(last(&mut scenario.step.iter()).unwrap_or(0)),
+    }
 }
 
 /// A world at time zero.
@@ -249,20 +265,20 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
     let count = scenario.pool.hosts.len();
     let (resources, shares) = shares_of(scenario, &luck);
     let shares = shares.into_iter().enumerate();
-    let hosts: Vec<Host> = shares
+    let (hosts, nics) = shares
         .map(|(index, share)| host_of(scenario, options, index, share, &mut net, &networks))
-        .collect();
+        .unzip();
     let vms = (0..scenario.vm.len()).map(|i| vm_of(scenario, i, &resources, &luck)).collect();
-    let mut plan: Vec<scenarios::Step> = scenario.step.clone();
-    plan.sort_by_key(|step| step.at);
     let addresses_of = |h| (0..scenario.network.len().max(1)).map(|n| address(n, h)).collect();
     let mut world = World {
         now: 0,
         horizon: scenario.horizon,
-        healed: healed_at(scenario, &plan),
+        heals: heals(scenario),
+        healed: healed_at(scenario).filter(|_| heals(scenario)),
         convergence: None,
         net,
         networks,
+        nics,
         addresses: (0..count).map(addresses_of).collect(),
         slots: slots_of(&resources, count),
         hosts,
@@ -271,8 +287,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         ghosts: Vec::new(),
         homes: scenario.vm.iter().map(|vm| index_of(scenario, &vm.on)).collect(),
         boot_wanted: vec![false; count],
-        plan,
-        plan_at: 0,
+        script: Script::new(scenario),
         timers: Vec::new(),
         luck: luck.fork("plan"),
         hash: Hash64::new(),
@@ -322,6 +337,7 @@ impl World {
         for vm in 0..self.vms.len() {
             self.start_vm(vm, self.homes[vm]);
         }
+        self.begin_script();
     }
 }
 

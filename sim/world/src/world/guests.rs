@@ -128,6 +128,7 @@ impl World {
         guest.state = State::Opening { tries };
         let event = Event::Open(open_id(id, guest.generation), guest.vdi.volume, true);
         self.note(&[1, vm as u64, u64::from(self.vms[vm].generation)]);
+        self.saw(scenarios::Event::Opening, host, Some(self.vms[vm].vdi.resource), None);
         self.application(host, slot, event);
     }
 
@@ -284,6 +285,8 @@ impl World {
         if guest.runaway.is_some() {
             return;
         }
+        guest.acked_writes += u64::from(matches!(flight.kind, Kind::Write(_) | Kind::Discard(_)));
+        self.script.stale = true;
         let away = self.now - guest.waits_since;
         guest.last_ok = self.now;
         guest.waits_since = self.now;
@@ -378,6 +381,8 @@ impl World {
         }
         self.log.add(self.now, What::Vm(self.vms[vm].id as u16, VmNote::IoError));
         *self.faults.entry("vm-io-error").or_default() += 1;
+        self.vms[vm].errors += 1;
+        self.script.stale = true;
         if self.vms[vm].runaway.is_some() {
             return self.end_runaway(vm);
         }

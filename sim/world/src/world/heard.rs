@@ -9,9 +9,10 @@ use crate::outcome::Class;
 use drbd::core::event::Notice;
 use drbd::ids::NodeId;
 use drbd::page::Page;
-use drbd::state::{ConnState, DiskState, Role};
+use drbd::state::{ConnState, DiskState, ReplState, Role};
 use kernel::{Out, Power, What};
 use models::SimTime;
+use scenarios::Event;
 
 /// Numbers for the running hash.
 fn digest(notice: &Notice) -> [u64; 3] {
@@ -58,6 +59,8 @@ impl World {
                 let (resource, host) = (self.slots[host][slot].0 as u16, host as u16);
                 self.log.add(self.now, Line::Link { host, resource, peer, up });
                 self.note(&[12, host.into(), slot as u64, peer.index() as u64, up.into()]);
+                let event = if up { Event::LinkUp } else { Event::LinkDown };
+                self.saw_of(event, host.into(), resource.into(), Some(peer));
             }
             What::Packet(peer, sent, packet) => {
                 let (resource, host) = (self.slots[host][slot].0 as u16, host as u16);
@@ -75,7 +78,13 @@ impl World {
             What::Booted => {
                 self.log.add(self.now, Line::Host(host as u16, "kernel runs"));
                 self.note(&[8, host as u64]);
+                self.plug(host, true);
+                self.saw(Event::Booted, host, None, None);
                 self.host_is_up(host);
+            }
+            What::MetadataWrite => {
+                let (resource, _) = self.slots[host][slot];
+                self.saw(Event::MetadataWrite, host, Some(resource), None);
             }
             What::ShutDown => {
                 self.log.add(self.now, Line::Host(host as u16, "is off"));
@@ -110,8 +119,34 @@ impl World {
             }
             _ => {}
         }
+        self.edge(host, at, &notice);
         let (host, resource) = (host as u16, at as u16);
         self.log.add(self.now, Line::Notice { host, resource, notice });
+    }
+
+    /// The event that a notice is, for those who wait for it.
+    fn edge(&mut self, host: usize, at: usize, notice: &Notice) {
+        let (event, peer) = match notice {
+            Notice::Role(Role::Primary) => (Event::Promoted, None),
+            Notice::Role(Role::Secondary) => (Event::Demoted, None),
+            Notice::Disk(_, DiskState::Failed) => (Event::DiskFailed, None),
+            Notice::Quorum(_, true) => (Event::QuorumBack, None),
+            Notice::Quorum(_, false) => (Event::QuorumLost, None),
+            Notice::Suspended(true) => (Event::Suspended, None),
+            Notice::Connection(peer, ConnState::Connected) => (Event::Connected, Some(*peer)),
+            Notice::Repl(peer, _, ReplState::SyncTarget) => (Event::ResyncStarts, Some(*peer)),
+            Notice::Handshake(peer, ..) => (Event::Handshake, Some(*peer)),
+            Notice::ResyncDone(peer, ..) => (Event::ResyncEnds, Some(*peer)),
+            Notice::NewCurrentUuid(..) => (Event::NewCurrentUuid, None),
+            _ => return,
+        };
+        self.saw_of(event, host, at, peer);
+    }
+
+    fn saw_of(&mut self, event: Event, host: usize, at: usize, peer: Option<NodeId>) {
+        let nodes = &self.resources[at].nodes;
+        let peer = peer.and_then(|peer| nodes.get(peer.index())).map(|node| node.host);
+        self.saw(event, host, Some(at), peer);
     }
 
     fn judge_notice(&mut self, host: usize, at: usize, node: usize, notice: &Notice) {

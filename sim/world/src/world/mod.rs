@@ -14,10 +14,12 @@ mod plan;
 mod resource;
 mod rest;
 mod runaway;
+mod script;
 mod story;
 #[cfg(test)]
 mod tests;
 mod vm;
+mod watch;
 
 pub use build::build;
 
@@ -26,10 +28,10 @@ use crate::log::{Log, What};
 use crate::outcome::{Class, Failure, Outcome};
 use guests::Ghost;
 use kernel::{Host, Out, Wire};
-use models::net::{Net, NetEvent, NetworkId, NetworkSettings};
+use models::net::{Net, NetEvent, NetworkId, NetworkSettings, NicId};
 use models::{Hash64, Luck, SimTime};
 use resource::Resource;
-use scenarios::Step;
+use script::Script;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use vm::Vm;
@@ -55,6 +57,8 @@ enum ForceNote {
 enum Deed {
     /// Power on.
     Boot(usize),
+    /// The network of a host that shuts down is gone: DRBD stops next.
+    ShutDown(usize),
     /// VMs of this host that died, or belong there, start.
     StartVms(usize),
     /// `drbdadm adjust` on all hosts.
@@ -65,12 +69,16 @@ enum Deed {
 pub struct World {
     now: u64,
     horizon: u64,
-    /// When the plan has healed everything, if it does.
+    /// Convergence is demanded of the plan.
+    heals: bool,
+    /// When the plan has healed everything, if that is known.
     healed: Option<u64>,
     /// Was convergence demanded already, and when was it seen?
     convergence: Option<u64>,
     net: Net<Wire>,
     networks: Networks,
+    /// By host and network.
+    nics: Vec<Vec<NicId>>,
     /// By host and network.
     addresses: Vec<Vec<IpAddr>>,
     hosts: Vec<Host>,
@@ -83,8 +91,7 @@ pub struct World {
     homes: Vec<usize>,
     /// By host: power on again once it has shut down.
     boot_wanted: Vec<bool>,
-    plan: Vec<Step>,
-    plan_at: usize,
+    script: Script,
     timers: Vec<(u64, Deed)>,
     luck: Luck,
     hash: Hash64,
@@ -128,23 +135,17 @@ impl World {
 
     /// When [`World::run_due`] wants to be called next.
     pub fn next_due(&self) -> u64 {
-        let plan = self.plan.get(self.plan_at).map_or(u64::MAX, |s| s.at);
         let timers = self.timers.iter().map(|(at, _)| *at).min().unwrap_or(u64::MAX);
         let net = self.net.next_due().map_or(u64::MAX, |t| t.0);
         let hosts = self.hosts.iter().map(|h| h.next_due().0).min().unwrap_or(u64::MAX);
-        let own = plan.min(timers).min(self.next_rest);
+        let own = self.script.next_due().min(timers).min(self.next_rest);
         own.min(net).min(hosts).min(self.guests_due()).max(self.now)
     }
 
     /// Does everything that is due at `now`.
     pub fn run_due(&mut self, now: u64) {
         self.now = now;
-        while self.plan.get(self.plan_at).is_some_and(|s| s.at <= now) {
-            self.plan_at += 1;
-            let step = self.plan[self.plan_at - 1].clone();
-            self.strike(&step);
-            self.settle();
-        }
+        self.unfold();
         while let Some(place) = self.timers.iter().position(|(at, _)| *at <= now) {
             let (_, deed) = self.timers.remove(place);
             self.perform(deed);
@@ -166,6 +167,7 @@ impl World {
         if self.next_rest <= now {
             self.at_rest();
         }
+        self.look_at_script();
     }
 
     fn run_net(&mut self) {
@@ -191,6 +193,7 @@ impl World {
 
     /// Handles all that hosts have told, and what follows from it.
     fn settle(&mut self) {
+        self.script.stale |= !self.queue.is_empty();
         while let Some((host, out)) = self.queue.pop_front() {
             self.heard(usize::from(host), out);
         }
@@ -246,6 +249,7 @@ impl World {
     pub fn finish(mut self) -> Outcome {
         if self.failure.is_none() {
             self.last_look();
+            self.end_of_script();
         }
         self.hash.add(self.net.hash());
         for host in &self.hosts {

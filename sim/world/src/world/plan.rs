@@ -60,11 +60,11 @@ impl World {
 
     /// Carries out one step.
     pub(super) fn strike(&mut self, step: &Step) {
-        let place = self.plan_at as u64;
+        let place = self.script.count;
         self.note(&[11, place]);
         let text = match &step.id {
-            Some(id) => format!("{id}: {:?}", step.action),
-            None => format!("{:?}", step.action),
+            Some(id) => format!("{id}: {}", scenarios::describe_step(&step.action)),
+            None => scenarios::describe_step(&step.action),
         };
         self.log.add(self.now, What::Plan(text));
         if let Some(kind) = fault(&step.action) {
@@ -75,14 +75,21 @@ impl World {
             Do::PowerOff { host } => self.power_off(self.host_named(host)),
             Do::Boot { host } => self.boot(self.host_named(host)),
             Do::Crash { host } => self.crash(self.host_named(host)),
-            Do::Shutdown { host } => self.shut_down(self.host_named(host)),
+            Do::Shutdown { host, network_first } => {
+                let host = self.host_named(host);
+                if *network_first { self.unplug_first(host) } else { self.shut_down(host) }
+            }
             Do::Freeze { host } => {
                 let host = self.host_named(host);
                 self.hosts[host].freeze(SimTime(self.now), &mut self.net);
             }
             Do::Thaw { host } => self.thaw(self.host_named(host)),
-            Do::Cut { from, to, network } => self.cut(from, to, network.as_deref(), true),
-            Do::Mend { from, to, network } => self.cut(from, to, network.as_deref(), false),
+            Do::Cut { from, to, network, both } => {
+                self.cut_ways(from, to, network.as_deref(), *both, true);
+            }
+            Do::Mend { from, to, network, both } => {
+                self.cut_ways(from, to, network.as_deref(), *both, false);
+            }
             Do::Isolate { host, network } => self.isolate(host, network.as_deref(), true),
             Do::Rejoin { host, network } => self.isolate(host, network.as_deref(), false),
             Do::SwitchOff { network } => self.switch(network, false),
@@ -105,6 +112,7 @@ impl World {
             // layers.
             Do::ClockStep { .. } => {}
             Do::MoveVm { vm, to } => self.move_vm(vm, to.as_deref()),
+            Do::Run { .. } => {}
             Do::HealAll => self.heal_all(),
         }
     }
@@ -112,6 +120,7 @@ impl World {
     pub(super) fn perform(&mut self, deed: Deed) {
         match deed {
             Deed::Boot(host) => self.boot(host),
+            Deed::ShutDown(host) => self.shut_down(host),
             Deed::StartVms(host) => self.start_dead_vms(host),
             Deed::Adjust => {
                 if self.healed.is_some_and(|healed| self.now >= healed) {
@@ -140,7 +149,7 @@ impl World {
         self.boot_wanted[host] = false;
         self.host_is_gone(host);
         self.hosts[host].power_off(SimTime(self.now), &mut self.net);
-        self.timers.retain(|(_, d)| *d != Deed::Boot(host));
+        self.timers.retain(|(_, d)| *d != Deed::Boot(host) && *d != Deed::ShutDown(host));
     }
 
     fn boot(&mut self, host: usize) {
@@ -163,10 +172,38 @@ impl World {
         self.crash(host);
     }
 
+    /// A clean shutdown that stops the network before DRBD: DRBD sees its peers go, and with them
+    /// quorum, before it goes down itself.
+    fn unplug_first(&mut self, host: usize) {
+        if !self.hosts[host].is_acting() {
+            return;
+        }
+        self.stop_vms_of(host);
+        self.plug(host, false);
+        let notices = |resource: &Resource| resource.node_on(host).map(|_| resource.notice);
+        let notice = self.resources.iter().filter_map(notices).max().unwrap_or(0);
+        self.later(notice + 1_000_000_000, Deed::ShutDown(host));
+    }
+
+    /// Every NIC of a host, up or down.
+    pub(super) fn plug(&mut self, host: usize, up: bool) {
+        for nic in &self.nics[host] {
+            self.net.set_nic_up(*nic, up);
+        }
+    }
+
     fn shut_down(&mut self, host: usize) {
         if !self.hosts[host].is_acting() {
             return;
         }
+        self.stop_vms_of(host);
+        let now = SimTime(self.now);
+        let limit = now + SHUT_DOWN_LIMIT;
+        self.hosts[host].shut_down(now, limit, &mut self.net, &mut self.outs);
+        self.collect(host);
+    }
+
+    fn stop_vms_of(&mut self, host: usize) {
         for vm in 0..self.homes.len() {
             if self.vms[vm].host == Some(host) && self.vms[vm].state != State::Off {
                 self.stop_vm(vm);
@@ -177,10 +214,6 @@ impl World {
         // they have.
         self.run_guests();
         self.settle();
-        let now = SimTime(self.now);
-        let limit = now + SHUT_DOWN_LIMIT;
-        self.hosts[host].shut_down(now, limit, &mut self.net, &mut self.outs);
-        self.collect(host);
     }
 
     fn thaw(&mut self, host: usize) {
@@ -211,6 +244,13 @@ impl World {
                 true => self.net.cut(from, to),
                 false => self.net.heal(from, to),
             }
+        }
+    }
+
+    fn cut_ways(&mut self, from: &str, to: &str, network: Option<&str>, both: bool, cut: bool) {
+        self.cut(from, to, network, cut);
+        if both {
+            self.cut(to, from, network, cut);
         }
     }
 

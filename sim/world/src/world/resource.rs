@@ -70,6 +70,8 @@ pub struct Resource {
     pub nodes: Vec<Node>,
     /// By volume.
     pub ledgers: Vec<Ledger>,
+    /// Nanoseconds in which an idle connection notices that its peer is gone.
+    pub notice: u64,
     /// Who acted as Primary when.
     pub exclusive: Exclusive,
     /// A role or connection changed since the last look.

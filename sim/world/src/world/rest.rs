@@ -20,6 +20,8 @@ impl World {
     /// One look.
     pub(super) fn at_rest(&mut self) {
         self.next_rest = self.now + EVERY;
+        // What a condition says of time changes by itself.
+        self.script.stale = true;
         self.check_exclusive_writers();
         for at in 0..self.resources.len() {
             self.look_at(at, false);
@@ -218,10 +220,10 @@ impl World {
     fn plan_separates(&self) -> bool {
         use scenarios::Do;
         let runs_vm = |host: &str| self.homes.iter().any(|home| self.hosts[*home].name() == host);
-        self.plan.iter().any(|step| match &step.action {
+        self.script.steps.iter().any(|step| match &step.action {
             Do::MoveVm { .. } | Do::Cut { .. } | Do::SwitchOff { .. } => true,
             Do::Isolate { host, .. } | Do::PowerOff { host } | Do::Crash { host } => runs_vm(host),
-            Do::Shutdown { host } | Do::Freeze { host } => runs_vm(host),
+            Do::Shutdown { host, .. } | Do::Freeze { host } => runs_vm(host),
             _ => false,
         })
     }
@@ -254,7 +256,7 @@ impl World {
     }
 
     fn has_heal_all(&self) -> bool {
-        self.plan.iter().any(|step| step.action == scenarios::Do::HealAll)
+        self.script.steps.iter().any(|step| step.action == scenarios::Do::HealAll)
     }
 
     fn demand_whole(&mut self, at: usize) {

@@ -23,8 +23,7 @@ fn calm(seconds: u64) -> Scenario {
 }
 
 fn with(mut scenario: Scenario, steps: &[(u64, Do)]) -> Scenario {
-    let step =
-        |(at, action): &(u64, Do)| Step { id: None, at: at * SECOND, action: action.clone() };
+    let step = |(at, action): &(u64, Do)| Step::at(at * SECOND, action.clone());
     scenario.step = steps.iter().map(step).collect();
     scenario
 }

@@ -78,6 +78,10 @@ pub struct Vm {
     pub last_ok: u64,
     /// Since when it waits for I/O: its last success, or its start if that is later.
     pub waits_since: u64,
+    /// How many of its writes and discards were acknowledged.
+    pub acked_writes: u64,
+    /// How many of its requests failed.
+    pub errors: u64,
     /// When it was told to move, until its first success there.
     pub moving_since: Option<u64>,
     /// An abandoned instance: when somebody next tries to reach it.
@@ -116,6 +120,8 @@ impl Vm {
             in_flight: Vec::with_capacity(io.depth as usize),
             last_ok: 0,
             waits_since: 0,
+            acked_writes: 0,
+            errors: 0,
             moving_since: None,
             runaway: None,
             io: io.clone(),
