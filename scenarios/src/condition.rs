@@ -77,10 +77,10 @@ pub enum Fact {
 }
 
 macro_rules! events {
-    ($($(#[$doc:meta])* $variant:ident $name:literal)*) => {
+    ($($variant:ident $name:literal $about:literal)*) => {
         /// Moments at which a fault may strike: edges of states, as the kernel of a host sees them.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-        pub enum Event { $($(#[$doc])* $variant,)* }
+        pub enum Event { $(#[doc = $about] $variant,)* }
 
         impl Event {
             /// All of them.
@@ -90,43 +90,51 @@ macro_rules! events {
             pub fn name(self) -> &'static str {
                 match self { $(Event::$variant => $name,)* }
             }
+
+            /// What happens then.
+            pub fn about(self) -> &'static str {
+                match self { $(Event::$variant => $about,)* }
+            }
         }
+
+        /// Names of all events.
+        pub(crate) const EVENT_NAMES: [&str; Event::ALL.len()] = [$($name,)*];
     };
 }
 
 events! {
-    /// Both sockets to a peer are up: the connect handshake begins.
     LinkUp "link-up"
-    /// The link to a peer is gone.
+        "Both sockets to a peer are up: the connect handshake begins."
     LinkDown "link-down"
-    /// The generations of two copies were compared.
+        "The link to a peer is gone."
     Handshake "handshake"
-    /// A connection is Connected.
+        "The generations of two copies were compared."
     Connected "connected"
-    /// A new current UUID.
+        "A connection is Connected."
     NewCurrentUuid "new-current-uuid"
-    /// A VM asks to open its device on this host.
+        "A new current UUID."
     Opening "opening"
-    /// A node became Primary.
+        "A VM asks to open its device on this host."
     Promoted "promoted"
-    /// A node became Secondary.
+        "A node became Primary."
     Demoted "demoted"
-    /// A copy became SyncTarget.
+        "A node became Secondary."
     ResyncStarts "resync-starts"
-    /// A resync towards this copy ended.
+        "A copy became SyncTarget."
     ResyncEnds "resync-ends"
-    /// A node lost quorum.
+        "A resync towards this copy ended."
     QuorumLost "quorum-lost"
-    /// A node has quorum again.
+        "A node lost quorum."
     QuorumBack "quorum-back"
-    /// I/O of a resource is suspended.
+        "A node has quorum again."
     Suspended "suspended"
-    /// A disk state became Failed.
+        "I/O of a resource is suspended."
     DiskFailed "disk-failed"
-    /// A write to the metadata area was given to the disk and is not done yet.
+        "A disk state became Failed."
     MetadataWrite "metadata-write"
-    /// A kernel runs.
+        "A write to the metadata area was given to the disk and is not done yet."
     Booted "booted"
+        "A kernel runs."
 }
 
 /// Words for a host's power.

@@ -1,7 +1,7 @@
 //! Conditions: tables of what can be seen, in steps (`after`) and expectations.
 //!
 //! Facts of a resource name its host, `{ resource = "vol-a", host = "alpha", quorum = true }`, or
-//! give a table by host, `{ resource = "vol-a", disk = { alpha = "UpToDate", bravo = "Outdated" } }`.
+//! give a table by host, `{ resource = "vol-a", disk = { alpha = "UpToDate" } }`.
 
 use crate::condition::{Condition, Event, Fact, Place};
 use crate::cursor::{Read, Table, Value};

@@ -19,12 +19,18 @@ pub(crate) fn expect(mut table: Table) -> Read<Expect> {
         let remedy = "as in within = \"2m\", that = { … }; or always = { … }";
         return table.fault(Wrong::new(what, remedy));
     };
-    let (kind, that) = match key {
-        "within" => {
+    let that = table.get("that");
+    let (kind, that) = match (key, that) {
+        ("within", that) => {
             let within = Expectation::Within(value.quantity(&DURATION)?);
-            (within, some_condition(&table.need("that")?, "that")?)
+            let that = that.map_or_else(|| table.need("that"), Ok)?;
+            (within, some_condition(&that, "that")?)
         }
-        "always" => (Expectation::Always, some_condition(&value, "always")?),
+        (_, Some(that)) => {
+            let what = "`always` and `never` hold their condition themselves";
+            return that.fault(Wrong::new(what, "leave `that` out, or write `within`"));
+        }
+        ("always", None) => (Expectation::Always, some_condition(&value, "always")?),
         _ => (Expectation::Never, some_condition(&value, "never")?),
     };
     let expect = Expect {

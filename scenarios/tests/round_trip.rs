@@ -250,6 +250,9 @@ prop_compose! {
         expects in vec(expectation(), 0..4),
     ) -> Scenario {
         let vdi = if second && resource.volumes > 1 { "vol-a/1" } else { "vol-a" };
+        let boots = Vary::Range("5s".to_owned(), "9s".to_owned());
+        let breaks = "one-primary".to_owned();
+        let known = Known { version: Some("drbd 9.3.3".to_owned()), quirk: None, breaks };
         let step = actions.into_iter().enumerate().map(|(i, (at, action))| {
             let id = (i % 2 == 0).then(|| format!("step-{i}"));
             // Every other step may wait for the one before it, and for something to be seen.
@@ -274,8 +277,8 @@ prop_compose! {
             resource: vec![resource],
             step: step.collect(),
             expect: expects,
-            vary: [("pool.boot-time".to_owned(), Vary::Range("5s".to_owned(), "9s".to_owned()))].into(),
-            known: [("lab".to_owned(), Known { version: Some("drbd 9.3.3".to_owned()), quirk: None, breaks: "one-primary".to_owned() })].into(),
+            vary: [("pool.boot-time".to_owned(), boots)].into(),
+            known: [("lab".to_owned(), known)].into(),
             worlds: vec!["sim".to_owned(), "lab".to_owned()],
             requires: vec!["drbd".to_owned()],
             heals,
