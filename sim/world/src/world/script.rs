@@ -81,7 +81,7 @@ impl Script {
         }
         let conditions = scenario.step.iter().filter_map(|step| step.when.that.as_ref());
         for that in conditions.chain(scenario.expect.iter().map(|expect| &expect.that)) {
-            script.listens |= that.all.iter().map(bit).sum::<u32>();
+            script.listens |= that.all.iter().fold(0, |all, fact| all | bit(fact));
         }
         script
     }
