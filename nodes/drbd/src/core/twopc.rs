@@ -231,6 +231,10 @@ impl Resource {
             && ongoing.request.id == request.id
         {
             // It came around: the sender is reached, and wants no vote that it does not have.
+            if ongoing.parents.contains(&from) && ongoing.vote.is_none() {
+                // Said twice: the sender waits for the vote that is still to come.
+                return;
+            }
             ongoing.waiting.remove(from);
             ongoing.heard.insert(from);
             let vote = ongoing.vote.unwrap_or(TwopcVote::Yes(TwopcReply::default()));
