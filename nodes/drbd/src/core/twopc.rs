@@ -26,14 +26,14 @@ pub(super) enum Purpose {
     Confirm,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Want {
     purpose: Purpose,
     not_before: Time,
     retries: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ongoing {
     request: TwopcRequest,
     purpose: Option<(Purpose, u32)>,
@@ -55,7 +55,7 @@ struct Ongoing {
 }
 
 /// Cluster-wide changes of this node.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Twopc {
     ongoing: Option<Ongoing>,
     wants: Vec<Want>,

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod disk;
+mod histories;
 mod luck;
 mod net;
 mod parts;
