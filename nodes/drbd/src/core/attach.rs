@@ -67,7 +67,7 @@ impl Device {
 }
 
 /// Bitmap slots in the order of node ids: every node with a disk but this one.
-fn assign_slots(config: &Config, md: &mut Superblock) {
+pub(super) fn assign_slots(config: &Config, md: &mut Superblock) {
     let peers = config.peers.iter().filter(|peer| peer.diskful);
     for (index, peer) in (0u8..).zip(peers) {
         let slot = md.peer_mut(peer.node);
@@ -137,12 +137,18 @@ impl Resource {
     pub(super) fn attach(&mut self, id: CommandId, volume: VolumeNumber, blocks: u64) {
         let v = volume.index();
         let max_peers = self.config.max_peers;
-        let Some(device) = self.devices.get_mut(v).filter(|d| d.configured_diskful) else {
-            return self.out.push(Action::Reply(id, Err(Refusal::NoLocalDisk)));
+        let Some(device) = self.devices.get_mut(v) else {
+            return self.out.push(Action::Reply(id, Err(Refusal::MinorInvalid)));
         };
         let layout = Layout::new(blocks, max_peers);
-        if device.disk != DiskState::Diskless || layout.usable() < device.size {
-            return self.out.push(Action::Reply(id, Err(Refusal::InTransientState)));
+        let refusal = match device.disk {
+            _ if !device.configured_diskful => Some(Refusal::AttachNoBitmap),
+            DiskState::Diskless if layout.usable() < device.size => Some(Refusal::DiskTooSmall),
+            DiskState::Diskless => None,
+            _ => Some(Refusal::DiskConfigured),
+        };
+        if let Some(refusal) = refusal {
+            return self.out.push(Action::Reply(id, Err(refusal)));
         }
         device.layout = layout;
         device.birth += 1;
@@ -155,6 +161,7 @@ impl Resource {
 
     fn metadata_read(&mut self, v: usize, result: LowerResult) {
         let layout = self.devices[v].layout;
+        let unread = result.is_err();
         let pages = result.ok().flatten().map(|pages| pages.iter().map(Page::bytes).collect());
         let pages: Vec<[u8; 4096]> = pages.unwrap_or_default();
         let base = layout.bitmap().start;
@@ -167,7 +174,8 @@ impl Resource {
         let Some(md) = md.filter(|md| md.effective_size == 0 || md.effective_size == size) else {
             self.set_disk(v, DiskState::Diskless);
             if let Some(id) = self.devices[v].attach_reply.take() {
-                self.out.push(Action::Reply(id, Err(Refusal::BadMetadata)));
+                let refusal = if unread { Refusal::MetadataIo } else { Refusal::BadMetadata };
+                self.out.push(Action::Reply(id, Err(refusal)));
             }
             return;
         };

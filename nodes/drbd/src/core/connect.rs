@@ -2,10 +2,11 @@
 //! starts.
 
 use super::Resource;
-use super::config::{Quorum, RrConflict};
+use super::config::{AfterSb1, AfterSb2, Quorum, RrConflict};
 use super::event::{Notice, Refusal};
 use super::handshake::{self, Bugs, Outcome, Side, Verdict};
 use super::parts::{Conn, Greeting, Offer, PeerDevice};
+use super::split_brain;
 use crate::ids::{Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::MdFlags;
 use crate::packet::{Packet, PeerState, Sizes, UuidFlags, Uuids};
@@ -25,6 +26,7 @@ impl Resource {
             (inconsistent, UuidFlags::INCONSISTENT),
             (stable, UuidFlags::STABLE),
             (conn.was_connected, UuidFlags::RECONNECT),
+            (conn.discard, UuidFlags::DISCARD_MY_DATA),
             (device.md.flags.has(MdFlags::PRIMARY_LOST_QUORUM), UuidFlags::PRIMARY_LOST_QUORUM),
         ];
         set.iter().filter(|(on, _)| *on).for_each(|(_, flag)| flags |= flag);
@@ -454,6 +456,8 @@ impl Resource {
         else {
             return none;
         };
+        let unsettled = self.is_unsettled(c, v);
+        let connecting = self.conns[c].greeting.is_some();
         let beside = self.primaries_beside(c);
         self.conns[c].deaf_to = NodeMask(beside.0 & !theirs.node_mask.0);
         let theirs = Offer { uuids: theirs, state: peer, lost: self.conns[c].peer_dagtag };
@@ -466,6 +470,11 @@ impl Resource {
         }
         let bugs = Bugs { ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") };
         let verdict = handshake::decide(&mine, &theirs, bugs);
+        let split = matches!(verdict.outcome, Outcome::SplitBrain(_));
+        let verdict = match connecting && !(split && unsettled) {
+            true => split_brain::settle(&mine, &theirs, &self.config.after_sb, verdict),
+            false => verdict,
+        };
         let name = verdict.outcome.name();
         self.notice(Notice::Handshake(node, VolumeNumber(v as u16), verdict.rule, name));
         verdict
@@ -494,8 +503,11 @@ impl Resource {
                 self.assert_generation(v);
                 Some(Refusal::HandshakeRetry)
             }
+            Outcome::Target(_) if primary && self.is_lost_after_sb(verdict) => {
+                Some(self.give_up_after_sb())
+            }
             Outcome::Target(_) if primary && self.devices[v].disk >= DiskState::Consistent => {
-                Some(self.rr_conflict())
+                self.resists_being_overwritten(c, v).then(|| self.rr_conflict())
             }
             Outcome::Target(_) if self.follows_elsewhere(c, v) => Some(Refusal::HandshakeRetry),
             Outcome::Target(_) if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
@@ -505,7 +517,12 @@ impl Resource {
                     false => Some(Refusal::HandshakeRetry),
                 }
             }
+            // Who has to step down says so itself.
+            Outcome::Source(_) if self.is_lost_after_sb(verdict) => None,
             Outcome::Source(_) if self.conns[c].volumes[v].state?.role == Role::Primary => {
+                if self.is_violent() {
+                    return None;
+                }
                 let good = self.conns[c].volumes[v].state?.disk >= DiskState::Consistent;
                 match self.is_outranked(c, v) {
                     true => good.then_some(Refusal::HandshakeRetry),
@@ -591,9 +608,49 @@ impl Resource {
 
     fn rr_refusal(&self) -> Refusal {
         match self.config.rr_conflict {
-            RrConflict::Disconnect if !self.config.force_secondary => Refusal::HandshakeDisconnect,
-            _ => Refusal::HandshakeRetry,
+            RrConflict::RetryConnect => Refusal::HandshakeRetry,
+            _ if self.config.force_secondary => Refusal::HandshakeRetry,
+            _ => Refusal::HandshakeDisconnect,
         }
+    }
+
+    fn is_violent(&self) -> bool {
+        matches!(self.config.rr_conflict, RrConflict::Violently | RrConflict::AutoDiscard)
+    }
+
+    /// A Primary is to be overwritten: does it resist (`true`), or go on with the source's data
+    /// (`violently`)?
+    fn resists_being_overwritten(&mut self, c: usize, v: usize) -> bool {
+        let theirs = self.conns[c].volumes[v].uuids.as_ref().map(|uuids| uuids.current);
+        if let (true, Some(current)) = (self.is_violent(), theirs) {
+            self.devices[v].exposed = current;
+            return false;
+        }
+        if self.config.rr_conflict == RrConflict::CallPriLost {
+            self.notice(Notice::Note("helper: pri-lost".to_owned()));
+        }
+        true
+    }
+
+    /// Did a split brain end so that a Primary has to step down before it is overwritten?
+    fn is_lost_after_sb(&self, verdict: Verdict) -> bool {
+        let policies = &self.config.after_sb;
+        match verdict.rule {
+            "after-sb-1pri" => policies.one == AfterSb1::CallPriLost,
+            "after-sb-2pri" => policies.two == AfterSb2::CallPriLost,
+            _ => false,
+        }
+    }
+
+    /// Steps down if nobody has the device open; otherwise the handler `pri-lost-after-sb` is
+    /// called, and the split brain stays.
+    fn give_up_after_sb(&mut self) -> Refusal {
+        if self.roles.is_open() {
+            self.notice(Notice::Note("helper: pri-lost-after-sb".to_owned()));
+            return Refusal::HandshakeDisconnect;
+        }
+        self.force_secondary();
+        Refusal::HandshakeRetry
     }
 
     /// This node is Primary and its data is outdated: a suspended one gives up if it is told to.
@@ -632,6 +689,7 @@ impl Resource {
         self.conns[c].greeting = None::<Greeting>;
         self.conns[c].handshake_deadline = None;
         self.conns[c].was_connected = true;
+        self.conns[c].discard = false;
         self.conns[c].placed = false;
         self.conns[c].volumes.iter_mut().for_each(|pd| pd.caught_up = false);
         self.set_cstate(c, ConnState::Connected);

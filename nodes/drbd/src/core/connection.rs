@@ -23,6 +23,8 @@ impl Conn {
             birth: 0,
             linked: false,
             was_connected: false,
+            discard: false,
+            forgotten: false,
             greeting: None,
             handshake_deadline: None,
             heard: Time::default(),
@@ -52,13 +54,15 @@ impl Conn {
 impl Resource {
     pub(super) fn connect(&mut self, id: CommandId, node: crate::ids::NodeId) {
         let Some(c) = self.conn_of(node) else {
-            return self.out.push(Action::Reply(id, Err(Refusal::NeedConnection)));
+            return self.out.push(Action::Reply(id, Err(Refusal::InvalidPeerNodeId)));
         };
-        if self.conns[c].cstate == ConnState::StandAlone {
-            self.conns[c].was_connected = false;
-            self.set_cstate(c, ConnState::Unconnected);
-            self.start_wanted_links();
+        if self.conns[c].cstate != ConnState::StandAlone {
+            return self.out.push(Action::Reply(id, Err(Refusal::NetConfigured)));
         }
+        self.remember_peer(c);
+        self.conns[c].was_connected = false;
+        self.set_cstate(c, ConnState::Unconnected);
+        self.start_wanted_links();
         self.out.push(Action::Reply(id, Ok(())));
     }
 

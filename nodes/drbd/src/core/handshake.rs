@@ -27,7 +27,7 @@ impl Side<'_> {
     fn has(&self, flag: u64) -> bool {
         self.uuids.flags.has(flag)
     }
-    fn slot(&self, node: NodeId) -> Uuid {
+    pub(super) fn slot(&self, node: NodeId) -> Uuid {
         let found = self.uuids.bitmap.iter().find(|(id, _)| *id == node);
         found.map_or(Uuid::NONE, |(_, uuid)| *uuid)
     }

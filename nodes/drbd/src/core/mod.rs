@@ -4,10 +4,11 @@
 //! `request` the application's I/O, `replicate` the peers' writes, `resync` with what comes before
 //! its end (`flush`) and what others left (`stray`), `attach` the lower device and metadata,
 //! `connect` links and handshakes, `twopc` cluster-wide changes, `role` promotion and demotion,
-//! `pulse` a Primary that stood still, `generation` new data generations, `status` what follows
-//! from every change.
+//! `pulse` a Primary that stood still, `generation` new data generations, `admin` what else
+//! administrators ask for, `status` what follows from every change.
 
 pub mod activity_log;
+mod admin;
 mod attach;
 pub mod bitmap;
 pub mod config;
@@ -21,10 +22,12 @@ mod locks;
 mod parts;
 mod pulse;
 pub mod quorum;
+mod refusal;
 mod replicate;
 mod request;
 mod resync;
 mod role;
+pub mod split_brain;
 mod status;
 mod stray;
 mod twopc;
@@ -282,6 +285,7 @@ impl Resource {
             Attach(volume, blocks) => self.attach(id, volume, blocks),
             Detach(volume, force) => self.detach(id, volume, force),
             Connect(node) => self.connect(id, node),
+            ConnectDiscarding(node) => self.connect_discarding(id, node),
             Disconnect(node, force) => self.disconnect(id, node, force),
             Primary(force) => self.primary(id, force),
             Secondary(force) => self.secondary(id, force),
@@ -290,6 +294,10 @@ impl Resource {
                 self.changed = true;
                 self.out.push(Action::Reply(id, Ok(())));
             }
+            Outdate(volume) => self.outdate_by_command(id, volume),
+            Invalidate(volume, from) => self.invalidate(id, volume, from),
+            InvalidateRemote(volume, node) => self.invalidate_remote(id, volume, node),
+            ForgetPeer(node) => self.forget_peer(id, node),
             Down => self.go_down(id),
         }
     }

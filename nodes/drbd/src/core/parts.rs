@@ -263,6 +263,10 @@ pub(super) struct Conn {
     pub birth: u64,
     pub linked: bool,
     pub was_connected: bool,
+    /// `--discard-my-data`, until it is connected.
+    pub discard: bool,
+    /// `forget-peer`: it does not count any more, until it is connected to again.
+    pub forgotten: bool,
     pub greeting: Option<Greeting>,
     pub handshake_deadline: Option<Time>,
     pub heard: Time,

@@ -43,6 +43,9 @@ impl RoleState {
     pub fn has_reader(&self) -> bool {
         self.readers > 0
     }
+    pub fn is_open(&self) -> bool {
+        self.readers > 0 || self.writers > 0
+    }
     pub fn alarm(&self) -> Option<Time> {
         // Once the role is won, nobody is late any more: PRIMARY_IND only has to reach the disk.
         // Nor is it the fault of who waits for a demotion.
@@ -398,7 +401,7 @@ impl Resource {
 
     pub(super) fn disconnect(&mut self, id: CommandId, node: NodeId, force: bool) {
         let Some(c) = self.conn_of(node) else {
-            return self.out.push(Action::Reply(id, Err(Refusal::NeedConnection)));
+            return self.out.push(Action::Reply(id, Err(Refusal::InvalidPeerNodeId)));
         };
         if self.conns[c].connected() && !force {
             return self.want(Purpose::Disconnect(node, Some(id)));

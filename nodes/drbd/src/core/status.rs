@@ -96,7 +96,8 @@ impl Resource {
                 (false, true) => Voter::Unknown,
             }
         };
-        let others: Vec<Voter> = self.conns.iter().map(voter).collect();
+        let known = self.conns.iter().filter(|conn| !conn.forgotten);
+        let others: Vec<Voter> = known.map(voter).collect();
         let peer_vouches = !device.has_disk()
             && self.conns.iter().any(|conn| {
                 let good = conn.volumes[v].disk == DiskState::UpToDate;
@@ -141,6 +142,7 @@ impl Resource {
             let peers: Vec<_> = self
                 .conns
                 .iter()
+                .filter(|conn| !conn.forgotten)
                 .map(|conn| {
                     (conn.node, conn.config.diskful, conn.connected(), conn.volumes[v].disk)
                 })

@@ -5,7 +5,7 @@
 use super::Resource;
 use super::event::{CommandId, Notice, Refusal};
 use super::parts::Conn;
-use crate::ids::{NodeId, NodeMask, Time};
+use crate::ids::{NodeId, NodeMask, Time, VolumeNumber};
 use crate::packet::{Change, Packet, TwopcCommit, TwopcId, TwopcReply, TwopcRequest, TwopcVote};
 use crate::state::{DiskState, Role};
 
@@ -22,6 +22,8 @@ pub(super) enum Purpose {
     Demote,
     /// A peer was lost, or a disk is only Consistent: find out who is there.
     LostPeer,
+    /// Copy everything anew between this node and the peer; `true`: to here.
+    Resync(NodeId, VolumeNumber, bool, CommandId),
     /// Everybody shall know the new data generation before a write completes.
     Confirm,
 }
@@ -125,6 +127,9 @@ impl Resource {
             }
             Purpose::Promote => self.promote_refusal(),
             Purpose::Demote => self.demote_refusal(),
+            Purpose::Resync(node, volume, to_me, _) => {
+                self.resync_refusal(volume.index(), node, to_me)
+            }
             Purpose::LostPeer | Purpose::Confirm => None,
         };
         if let Some(refusal) = refused {
@@ -181,6 +186,9 @@ impl Resource {
             }
             Purpose::Promote => (None, Change::Promote),
             Purpose::Demote => (None, Change::Demote),
+            Purpose::Resync(node, volume, to_initiator, _) => {
+                (Some(node), Change::Resync { volume, to_initiator })
+            }
             Purpose::LostPeer | Purpose::Confirm => (None, Change::Empty),
         }
     }
@@ -301,6 +309,12 @@ impl Resource {
             Change::Disconnect { .. } if request.target == Some(self.me()) => {
                 (self.role == Role::Primary && !self.quorum_without(initiator))
                     .then_some(Refusal::NoQuorum)
+            }
+            Change::Resync { volume, to_initiator } if request.target == Some(self.me()) => {
+                match volume.index() < self.devices.len() {
+                    true => self.resync_refusal(volume.index(), initiator, !to_initiator),
+                    false => Some(Refusal::MinorInvalid),
+                }
             }
             _ => None,
         }
@@ -540,6 +554,13 @@ impl Resource {
             }
             (Purpose::Promote, result) => self.promote_done(result),
             (Purpose::Demote, result) => self.demote_done(result),
+            (Purpose::Resync(..), Err(_)) if transient => self.again(purpose, retries, 0),
+            (Purpose::Resync(node, volume, to_me, id), result) => {
+                self.resync_asked(id, result);
+                if result.is_ok() {
+                    self.on_conn(node, |r, c| r.start_full_sync(c, volume.index(), to_me));
+                }
+            }
             (Purpose::Disconnect(..), Err(_)) if transient => self.again(purpose, retries, 0),
             (Purpose::Disconnect(node, reply), result) => {
                 self.disconnect_done(node, reply, result);
@@ -607,6 +628,9 @@ impl Resource {
             Change::Connect if me => self.on_conn(initiator, |r, c| r.connected(c)),
             Change::Disconnect { outdate_me, .. } if me => {
                 self.on_conn(initiator, |r, c| r.left_by_peer(c, outdate_me));
+            }
+            Change::Resync { volume, to_initiator } if me => {
+                self.on_conn(initiator, |r, c| r.start_full_sync(c, volume.index(), !to_initiator));
             }
             Change::Promote => {
                 self.on_conn(initiator, |r, c| r.set_peer_role(c, Role::Primary));

@@ -1,6 +1,7 @@
 //! The engine in a cluster of nodes in memory: what states follow from what happens, and what the
 //! copies hold afterwards.
 
+mod admin;
 mod cluster;
 mod disk;
 mod histories;
