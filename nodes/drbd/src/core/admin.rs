@@ -60,11 +60,11 @@ impl Resource {
         if !self.devices[v].has_disk() {
             return self.answer_command(id, Err(Refusal::NoDisk));
         }
-        let copies = |r: &Resource| -> Vec<NodeId> {
-            let copies = r.conns.iter().filter(|conn| conn.connected() && conn.config.diskful);
-            copies.map(|conn| conn.node).collect()
+        let copies = self.conns.iter().filter(|conn| conn.connected() && conn.config.diskful);
+        let candidates: Vec<NodeId> = match from {
+            Some(node) => vec![node],
+            None => copies.map(|conn| conn.node).collect(),
         };
-        let candidates = from.map_or_else(|| copies(self), |node| vec![node]);
         if candidates.is_empty() {
             return self.invalidate_alone(id, v);
         }

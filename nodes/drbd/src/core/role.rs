@@ -428,8 +428,9 @@ impl Resource {
                     self.set_peer_disk(c, v, DiskState::Outdated);
                 }
             }
-        } else if self.down.is_some() {
-            // A node that goes down does not stay for a peer that objects.
+        } else if self.down.is_some() || result == Err(Refusal::AlreadyStandalone) {
+            // A node that goes down does not stay for a peer that objects. And who wants to leave
+            // a peer that was lost meanwhile does not want it back.
             self.stand_alone(c);
         }
         if let Some(id) = reply {

@@ -1,5 +1,5 @@
-//! A cluster that falls into parts and comes together again, with engines that notice by themselves:
-//! quorum is in one part at most.
+//! A cluster that falls into parts and comes together again, with engines that notice by
+//! themselves: quorum is in one part at most.
 
 use crate::cluster::Cluster;
 use crate::verbs::up;
