@@ -6,6 +6,7 @@ pub mod drive;
 pub mod ledger;
 pub mod log;
 pub mod outcome;
+pub mod picture;
 #[cfg(madsim)]
 pub mod process;
 pub mod run;
