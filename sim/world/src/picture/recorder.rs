@@ -6,7 +6,7 @@ use super::{
     Cast, Change, Cut, Kind, LedgerEntry, Message, Note, Place, Recording, Request, Stall, Struck,
     Track, Value,
 };
-use crate::log::{Entry, IoEnd, Names, VmNote, What};
+use crate::log::{Entry, IoEnd, VmNote, What};
 use drbd::core::event::Notice;
 use drbd::ids::NodeId;
 use scenarios::Do;

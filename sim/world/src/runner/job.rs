@@ -199,6 +199,8 @@ pub struct Done {
     pub recovery: BTreeMap<String, Vec<u64>>,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
+    /// What could not be kept of it, and what to do about that.
+    pub lost: Option<String>,
 }
 
 impl Done {

@@ -3,6 +3,7 @@
 mod engine;
 pub mod job;
 mod keep;
+mod pictures;
 mod pool;
 mod queue;
 pub mod worker;

@@ -6,9 +6,8 @@
 //! along.
 
 use std::backtrace::Backtrace;
-use std::io::{BufRead, BufWriter, Write};
+use std::io::{BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,14 +15,10 @@ use scenarios::Scenario;
 use sim::outcome::{LogLine, Outcome, RunOptions};
 
 use super::job::{Done, Drill, Failed, Job, Severity, Source};
+use super::pictures;
 
 /// Begins every result; anything else on stdout is noise.
 pub const MARK: &str = "@done ";
-
-/// The plan of a run; kept next to the log of a failing one.
-pub const PLAN_FILE: &str = "scenario.toml";
-/// Every event of a run.
-pub const LOG_FILE: &str = "events.log";
 
 /// Room for deep recursion in a run; only touched pages cost memory.
 const STACK: usize = 64 << 20;
@@ -146,7 +141,10 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
     };
     if let Some(folder) = &job.keep {
         // The plan first: a run that panics is kept all the same.
-        write_into(folder, PLAN_FILE, &scenarios::write(&scenario)).map_err(plan)?;
+        let text = scenarios::write(&scenario);
+        let mut lost = pictures::Lost::default();
+        lost.write(folder, pictures::PLAN_FILE, |file| file.write_all(text.as_bytes()));
+        done.lost = lost.said();
     }
     misbehave(job.drill);
     let mut outcome = super::engine::run(&scenario, &options);
@@ -154,7 +152,8 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
         drift(&mut outcome);
     }
     if let Some(folder) = &job.keep {
-        write_log(folder, std::mem::take(&mut outcome.log)).map_err(plan)?;
+        let lost = pictures::write(folder, &scenario, job, done, &mut outcome);
+        done.lost = done.lost.take().or(lost.said());
     }
     Ok(outcome)
 }
@@ -187,27 +186,6 @@ impl Source {
 
 fn builtin(path: &str) -> Option<&'static scenarios::Builtin> {
     scenarios::BUILTIN.iter().find(|file| file.path == path)
-}
-
-fn write_into(folder: &Path, name: &str, text: &str) -> Result<(), String> {
-    let path = folder.join(name);
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&path, text))
-        .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// One line per event, as it is compared and read.
-fn write_log(folder: &Path, log: Vec<LogLine>) -> Result<(), String> {
-    let path = folder.join(LOG_FILE);
-    let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(std::fs::File::create(&path)?);
-        for LogLine { at, who, part, text } in log {
-            let (seconds, rest) = (at / 1_000_000_000, at % 1_000_000_000);
-            writeln!(file, "t={seconds:>4}.{rest:09}s  {who:<8} {part:<5} {text}")?;
-        }
-        file.flush()
-    };
-    write().map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn misbehave(drill: Option<Drill>) {
