@@ -9,5 +9,6 @@ pub mod outcome;
 #[cfg(madsim)]
 pub mod process;
 pub mod run;
+pub mod shrink;
 pub mod swarm;
 pub mod world;
