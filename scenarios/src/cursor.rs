@@ -95,7 +95,8 @@ impl<'a> Value<'a> {
     /// A seed: a whole number, or hexadecimal in quotes, because TOML's numbers have a sign.
     pub fn seed(&self) -> Read<u64> {
         let DeValue::String(text) = self.value else { return self.number(u64::MAX) };
-        let digits = text.strip_prefix("0x").filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        let digits =
+            text.strip_prefix("0x").filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
         digits.and_then(|hex| u64::from_str_radix(hex, 16).ok()).map_or_else(
             || {
                 let what = format!("\"{}\" is not a seed", short(text));

@@ -2,32 +2,45 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::job::{Done, Failed, Job, Severity, Source};
-use super::pool::{Pool, Ticket};
+use super::pool::Pool;
+use super::shrink::{self, Means};
 use super::worker::{LOG_FILE, PLAN_FILE};
 use crate::report::SHOWN;
 use crate::report::failure::{self, Kept};
 use crate::report::progress::Progress;
-use crate::report::tally::{Tally, is_whole};
+use crate::report::tally::Tally;
 use crate::report::text;
 
 /// The failure as it was printed.
 const REPORT_FILE: &str = "report.txt";
-/// Longest wait for a step of the pool.
-const BEAT: Duration = Duration::from_millis(500);
 
-/// Keeps the failing runs that are shown in full, by index.
+/// How failing runs are shrunk: for so long in all; `None`: they are not.
+pub struct Shrinking<'a> {
+    /// For all of them.
+    pub time: Option<Duration>,
+    /// Tries at the same time.
+    pub jobs: usize,
+    /// Set by Ctrl-C.
+    pub stop: &'a AtomicBool,
+}
+
+/// Keeps the failing runs that are shown in full, one of each signature, by index.
 pub fn keep(
     pool: &mut Pool,
     tally: &mut Tally,
     commit: &str,
+    shrinking: &Shrinking,
     progress: &mut Progress,
 ) -> BTreeMap<u64, Kept> {
     let mut kept = BTreeMap::new();
-    let runs = tally.failures.iter_mut().filter(|(_, done, _)| !is_whole(done)).take(SHOWN);
-    for failing in runs {
+    let shown: Vec<usize> = tally.groups.iter().take(SHOWN).map(|group| group.first).collect();
+    let until = shrinking.time.map(|time| Instant::now() + time);
+    for (place, at) in shown.iter().enumerate() {
+        let failing = &mut tally.failures[*at];
         let (job, done, failed) = &mut *failing;
         if failed.promise == "plan" {
             // There is no plan to keep.
@@ -40,7 +53,15 @@ pub fn keep(
             }
             _ => again(pool, job, done, failed, &folder).or_else(|| without_quirk(pool, job)),
         };
-        let mut it = Kept { folder: folder.display().to_string(), files: Vec::new(), note };
+        let mut it = Kept { note, ..Kept::in_folder(&folder) };
+        if let Some(until) = until {
+            // Each of those that are left gets its share of the time.
+            let left = until.saturating_duration_since(Instant::now());
+            let share = left / (shown.len() - place) as u32;
+            let (jobs, stop, until) = (shrinking.jobs, shrinking.stop, Instant::now() + share);
+            let means = Means { jobs, until, stop, commit };
+            shrunk((job, done, failed), &folder, &means, progress, &mut it);
+        }
         let report = failure::block(failing, None, commit, usize::MAX);
         let backtrace = failing.2.backtrace.as_deref().unwrap_or_default();
         if let Err(error) = std::fs::write(folder.join(REPORT_FILE), report + backtrace) {
@@ -51,6 +72,39 @@ pub fn keep(
         kept.insert(failing.0.index, it);
     }
     kept
+}
+
+/// Looks for a smaller plan, if that makes sense.
+fn shrunk(
+    failing: (&Job, &Done, &Failed),
+    folder: &Path,
+    means: &Means,
+    progress: &mut Progress,
+    kept: &mut Kept,
+) {
+    let (job, done, failed) = failing;
+    // A shrunk plan is as small as it gets; one that is not the quirk's doing has no smaller one.
+    if means.stop.load(Ordering::Relaxed) || is_replay(job) || kept.note.is_some() {
+        return;
+    }
+    match shrink::refused(job, failed) {
+        Some("") => {}
+        Some(why) => kept.note = Some(why.to_owned()),
+        None => {
+            progress.say(&failure::headline(job, done, failed));
+            match shrink::shrink(failing, folder, means, progress) {
+                Ok(it) => kept.shrunk = Some(it),
+                Err(why) => kept.note = Some(why),
+            }
+            progress.clear();
+        }
+    }
+}
+
+fn is_replay(job: &Job) -> bool {
+    let file = job.source.file().ok().flatten();
+    let scenario = file.and_then(|(path, text)| scenarios::read(path, text).ok());
+    scenario.is_some_and(|scenario| scenario.replay.is_some())
 }
 
 /// Where runs are kept: with the workspace's build output, or below the current folder.
@@ -74,26 +128,11 @@ fn folder_name(job: &Job, done: &Done) -> String {
     }
 }
 
-/// One run on one worker, waited for.
-fn run(pool: &mut Pool, job: Job) -> Result<Done, String> {
-    // A run that stops at the first failure leaves others under way: their results are of no use
-    // any more.
-    let slot = loop {
-        if let Some(slot) = pool.idle().first() {
-            break *slot;
-        }
-        pool.wait(BEAT)?;
-    };
-    let index = job.index;
-    pool.give(slot, Ticket { job, pass: 0 });
-    loop {
-        match pool.wait(BEAT)? {
-            Some((from, ticket, done)) if from == slot && ticket.job.index == index => {
-                return Ok(done);
-            }
-            _ => {}
-        }
-    }
+/// One run, waited for. A session that stops at the first failure leaves others under way: their
+/// results are of no use any more.
+pub fn run(pool: &mut Pool, job: Job) -> Result<Done, String> {
+    let done = pool.run_all(vec![job])?.pop();
+    done.ok_or_else(|| "the run has no result".to_owned())
 }
 
 /// Makes the run again with its log, and with the backtrace of a panic; says so if it was not the

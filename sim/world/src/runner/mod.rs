@@ -1,10 +1,13 @@
 //! From the command line to the verdict.
 
-mod engine;
+pub mod engine;
 pub mod job;
 mod keep;
+mod known;
 mod pool;
 mod queue;
+mod shrink;
+pub mod signature;
 pub mod worker;
 
 pub use worker::peak_kib;
@@ -29,6 +32,8 @@ use queue::{Common, Queue};
 
 /// Bad flag or scenario.
 const BAD_ARGUMENTS: u8 = 2;
+/// Everything was skipped.
+const NOTHING_RAN: u8 = 20;
 /// Stopped by hand, as shells say it.
 const INTERRUPTED: u8 = 130;
 /// Results are looked for at least this often.
@@ -47,9 +52,8 @@ pub fn main() -> u8 {
             return if error.use_stderr() { BAD_ARGUMENTS } else { 0 };
         }
     };
-    if cli.list {
-        let names = scenarios::BUILTIN.iter().map(|file| format!("{}\n", file.family_and_name()));
-        say(&names.collect::<String>());
+    if let Some(text) = printed(&cli) {
+        say(&text);
         return 0;
     }
     let asked = match checked(&cli) {
@@ -72,6 +76,17 @@ pub fn say(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// What is only to be printed.
+fn printed(cli: &Cli) -> Option<String> {
+    let names = scenarios::BUILTIN.iter().map(|file| format!("{}\n", file.family_and_name()));
+    match cli {
+        Cli { list: true, .. } => Some(names.collect()),
+        Cli { schema: true, .. } => Some(scenarios::json_schema()),
+        Cli { reference: true, .. } => Some(scenarios::reference()),
+        _ => None,
+    }
+}
+
 /// The runs that were asked for; `None` if the answer is printed already.
 fn checked(cli: &Cli) -> Result<Option<Asked>, String> {
     if let Some(quirk) = &cli.quirk {
@@ -79,7 +94,7 @@ fn checked(cli: &Cli) -> Result<Option<Asked>, String> {
             list_quirks();
             return Ok(None);
         }
-        if drbd::quirks::Quirks::named(quirk).is_none() {
+        if quirk != "none" && !engine::is_quirk(quirk) {
             let known = drbd::quirks::ALL.iter().map(|quirk| quirk.name);
             let near = scenarios::nearest(quirk, known)
                 .map_or(String::new(), |near| format!("did you mean {near}? "));
@@ -88,7 +103,7 @@ fn checked(cli: &Cli) -> Result<Option<Asked>, String> {
             ));
         }
     }
-    let asked = cli.asked(&engine::promises())?;
+    let asked = cli.asked()?;
     if cli.log == Log::Full && Queue::total(&asked) != Some(1) {
         return Err(
             "--log full prints every event of one run\n  remedy: name one scenario or one --seed"
@@ -117,8 +132,10 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let total = Queue::total(asked);
     let jobs = cli.jobs.map_or(cores, usize::from).min(total.unwrap_or(u64::MAX) as usize).max(1);
+    other_commit(cli, asked, &commit);
     let common = Common {
-        quirk: cli.quirk.clone(),
+        quirk: asked.quirk.clone(),
+        settings: asked.settings.clone(),
         wall_limit_ms: cli.wall_limit.as_millis() as u64,
         drill: cli.drill,
         keep: (cli.log == Log::Full).then(keep::log_folder),
@@ -129,8 +146,8 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         pool,
         jobs,
         twice: cli.twice,
-        stops_at_failure: (cli.time.is_some() || cli.quirk.is_some()) && !cli.keep_going,
-        queue: Queue::new(asked, common),
+        stops_at_failure: (asked.time.is_some() || asked.quirk.is_some()) && !cli.keep_going,
+        queue: Queue::new(asked, common.clone()),
         progress: Progress::new(total, asked.time),
         tally: Tally::default(),
         first: BTreeMap::new(),
@@ -141,10 +158,19 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
     session.run()?;
     let interrupted = session.stop.load(Ordering::Relaxed);
     let wall = session.progress.elapsed();
-    if !interrupted && cli.quirk.is_none() {
+    if !interrupted && asked.quirk.is_none() {
         session.tally.judge(&engine::promises());
+        if cli.drill.is_none() {
+            known::check(&mut session.pool, asked, &common, &mut session.tally)?;
+        }
     }
-    let kept = keep::keep(&mut session.pool, &mut session.tally, &commit, &mut session.progress);
+    let shrinking = keep::Shrinking {
+        time: (!cli.no_shrink && !interrupted).then_some(cli.shrink_time),
+        jobs: cli.jobs.map_or(cores, usize::from),
+        stop: &session.stop,
+    };
+    let (tally, progress) = (&mut session.tally, &mut session.progress);
+    let kept = keep::keep(&mut session.pool, tally, &commit, &shrinking, progress);
     session.progress.clear();
     if cli.log == Log::Full {
         // Without a log there is still a verdict.
@@ -153,6 +179,8 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
     let mut tally = session.tally;
     let code = match tally.exit_code() {
         0 if interrupted => INTERRUPTED,
+        // Never a pass.
+        0 if tally.passed == 0 && !asked.skips.is_empty() => NOTHING_RAN,
         code => code,
     };
     let frame = Frame {
@@ -160,14 +188,29 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         wall,
         kept: &kept,
         twice: cli.twice,
-        quirk: cli.quirk.as_deref(),
+        quirk: asked.quirk.as_deref(),
         interrupted,
+        replay: asked.replay.as_ref(),
+        skips: &asked.skips,
+        width: report::progress::width(&std::io::stdout()),
     };
     say(&report::render(&mut tally, &frame));
     if let Some(path) = &cli.json {
         json::write(path, &json::document(&mut tally, &frame, code))?;
     }
     Ok(code)
+}
+
+/// A seed means little after a change of the code; the plan is the same.
+fn other_commit(cli: &Cli, asked: &Asked, commit: &str) {
+    let (Some(file), Some(replay)) = (&cli.file, &asked.replay) else { return };
+    match &replay.commit {
+        Some(written) if written != commit => eprintln!(
+            "warning: {} was written at {written}, this is {commit}: it may not fail any more",
+            file.display()
+        ),
+        _ => {}
+    }
 }
 
 /// Set by the first Ctrl-C; the second ends the process at once.

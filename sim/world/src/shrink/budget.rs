@@ -135,7 +135,9 @@ fn is_healed(plan: &Scenario) -> bool {
     for step in in_order(plan) {
         match &step.action {
             Do::HealAll => open.clear(),
-            Do::PowerOff { host } | Do::Shutdown { host, .. } => drop(open.insert(("off", host, ""))),
+            Do::PowerOff { host } | Do::Shutdown { host, .. } => {
+                drop(open.insert(("off", host, "")))
+            }
             Do::Boot { host } => drop(open.remove(&("off", host, ""))),
             Do::Freeze { host } => drop(open.insert(("frozen", host, ""))),
             Do::Thaw { host } => drop(open.remove(&("frozen", host, ""))),

@@ -162,8 +162,11 @@ fn default(plan: &mut Scenario, part: &str) {
                         expect.after.as_ref() == Some(id) || expect.until.as_ref() == Some(id)
                     })
             };
-            let free: Vec<bool> =
-                plan.step.iter().map(|step| step.id.as_ref().is_some_and(|id| !named(id))).collect();
+            let free: Vec<bool> = plan
+                .step
+                .iter()
+                .map(|step| step.id.as_ref().is_some_and(|id| !named(id)))
+                .collect();
             for (step, free) in plan.step.iter_mut().zip(free) {
                 if free {
                     step.id = None;

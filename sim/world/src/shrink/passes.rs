@@ -183,7 +183,9 @@ fn simpler(action: &Do) -> Vec<Do> {
             let one = |lasts| Do::DiskStall { host: host.clone(), lasts };
             vec![one(SECOND), one(half(lasts))]
         }
-        Do::BitRot { host, resource, blocks: 2.. } => vec![Do::BitRot { host, resource, blocks: 1 }],
+        Do::BitRot { host, resource, blocks: 2.. } => {
+            vec![Do::BitRot { host, resource, blocks: 1 }]
+        }
         _ => Vec::new(),
     }
 }
