@@ -10,5 +10,6 @@ pub mod picture;
 #[cfg(madsim)]
 pub mod process;
 pub mod run;
+pub mod shrink;
 pub mod swarm;
 pub mod world;

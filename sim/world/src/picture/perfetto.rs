@@ -102,7 +102,11 @@ fn written(mut trace: Trace, recording: &Recording, about: &About) -> String {
     let mut name = |what: &str, pid: u32, tid: u32, key: &str, value: &str| {
         let mut text = String::new();
         let event = Object::new(&mut text).text("ph", "M").raw("ts", 0).raw("pid", pid);
-        event.raw("tid", tid).text("name", what).raw("args", format!("{{\"{key}\":{value}}}")).end();
+        event
+            .raw("tid", tid)
+            .text("name", what)
+            .raw("args", format!("{{\"{key}\":{value}}}"))
+            .end();
         lines.push(text);
     };
     let quoted = |text: &str| {

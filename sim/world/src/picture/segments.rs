@@ -54,8 +54,7 @@ mod tests {
     #[test]
     fn a_track_without_a_value_has_a_gap() {
         let track = Track::of_host(Kind::Power, 0);
-        let change =
-            |at, from, to| Change { at, seq: at, track, from: Value::Word(from), to };
+        let change = |at, from, to| Change { at, seq: at, track, from: Value::Word(from), to };
         let off = Change { from: Value::None, ..change(0, "", Value::Word("on")) };
         let changes = vec![off, change(5, "on", Value::None), change(8, "", Value::Word("on"))];
         let changes = changes.into_iter().map(|change| match change.at {

@@ -23,8 +23,10 @@ pub const JSONL_FILE: &str = "events.jsonl";
 pub const TRACE_FILE: &str = "trace.perfetto.json";
 /// The page.
 pub const PAGE_FILE: &str = "report.html";
+/// The failure as it was printed.
+pub const REPORT_FILE: &str = "report.txt";
 /// What to do about a file that could not be written.
-const REMEDY: &str = "make room or let the folder be written, then replay";
+pub const REMEDY: &str = "make room or let the folder be written, then replay";
 
 /// Files that could not be written: the first one's error stands for all.
 #[derive(Default)]
@@ -35,7 +37,12 @@ pub struct Lost {
 
 impl Lost {
     /// Writes one file; what is left of a failed attempt is removed.
-    pub fn write(&mut self, folder: &Path, name: &str, write: impl FnOnce(&mut dyn Write) -> IoResult) {
+    pub fn write(
+        &mut self,
+        folder: &Path,
+        name: &str,
+        write: impl FnOnce(&mut dyn Write) -> IoResult,
+    ) {
         let path = folder.join(name);
         let written = std::fs::create_dir_all(folder).and_then(|()| {
             let mut file = BufWriter::new(std::fs::File::create(&path)?);
@@ -64,11 +71,16 @@ impl Lost {
 type IoResult = std::io::Result<()>;
 
 /// Writes all that is kept of a run that was made with its log.
-pub fn write(folder: &Path, scenario: &Scenario, job: &Job, done: &Done, outcome: &mut Outcome) -> Lost {
-    let mut lost = Lost::default();
+pub fn write(
+    lost: &mut Lost,
+    folder: &Path,
+    scenario: &Scenario,
+    (job, done): (&Job, &Done),
+    outcome: &mut Outcome,
+) {
     let log = std::mem::take(&mut outcome.log);
     lost.write(folder, LOG_FILE, |file| write_log(file, log));
-    let Some(recording) = outcome.recording.take() else { return lost };
+    let Some(recording) = outcome.recording.take() else { return };
     let commit = std::env::var("TIEBREAKER_COMMIT").unwrap_or_else(|_| "unknown commit".to_owned());
     let (seed, replay) = (text::seed(job.seed), failure::replay(job, done));
     let plan = scenarios::write(scenario);
@@ -82,21 +94,27 @@ pub fn write(folder: &Path, scenario: &Scenario, job: &Job, done: &Done, outcome
         shrunk: None,
         outcome,
     };
-    let mut text = |name, text: String| lost.write(folder, name, |file| file.write_all(text.as_bytes()));
+    let mut text =
+        |name, text: String| lost.write(folder, name, |file| file.write_all(text.as_bytes()));
     text(JSONL_FILE, jsonl::jsonl(&recording, &about));
     text(TRACE_FILE, perfetto::perfetto(&recording, &about));
     text(PAGE_FILE, html::page(&recording, &about));
-    lost
 }
 
-/// Puts the plan that shrinking left into the page of a run that is kept.
-pub fn add_shrunk(folder: &Path, plan: &str, replay: &str) -> Result<(), String> {
-    let path = folder.join(PAGE_FILE);
-    let page = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let page = html::with_shrunk(&page, plan, replay);
-    let mut lost = Lost::default();
-    lost.write(folder, PAGE_FILE, |file| file.write_all(page.as_bytes()));
-    lost.said().map_or(Ok(()), Err)
+/// Puts the plan that shrinking left, a file of its own, into the page of a run that is kept.
+pub fn add_shrunk(lost: &mut Lost, folder: &Path, shrunk: &Path, replay: &str) {
+    let page = std::fs::read_to_string(folder.join(PAGE_FILE));
+    // Without a page there is nothing to add to; without a plan nothing to add.
+    if let (Ok(page), Ok(plan)) = (page, std::fs::read_to_string(shrunk)) {
+        let page = html::with_shrunk(&page, &plan, replay);
+        lost.write(folder, PAGE_FILE, |file| file.write_all(page.as_bytes()));
+    }
+}
+
+/// What is there of all that is kept, what people open first in front.
+pub fn files(folder: &Path) -> Vec<&'static str> {
+    let all = [PAGE_FILE, TRACE_FILE, LOG_FILE, JSONL_FILE, PLAN_FILE, REPORT_FILE];
+    all.into_iter().filter(|file| folder.join(file).is_file()).collect()
 }
 
 /// One line per event, as it is compared and read.

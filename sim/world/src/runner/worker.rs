@@ -27,6 +27,9 @@ const STACK: usize = 64 << 20;
 /// has.
 const MEMORY: u64 = 6 << 30;
 
+/// Values by path.
+type Settings = Vec<(String, String)>;
+
 /// First panic since it was last taken: message with place, and backtrace.
 type Panics = Arc<Mutex<Option<(String, Backtrace)>>>;
 
@@ -123,7 +126,8 @@ fn one(job: &Job, panics: &Panics) -> Done {
 
 fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
     let plan = |what| Box::new(Failed::bare(Severity::Own, "plan", what));
-    let scenario = job.source.scenario(job.seed).map_err(plan)?;
+    let (scenario, varied) = job.source.scenario(job.seed, &job.settings).map_err(plan)?;
+    done.varied = varied;
     scenarios::validate(&scenario).map_err(|invalid| plan(invalid.to_string()))?;
     done.name.clone_from(&scenario.name);
     done.heals = scenario.heals;
@@ -139,12 +143,11 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
         keep_log: job.keep.is_some(),
         wall_limit: std::time::Duration::from_millis(job.wall_limit_ms),
     };
+    let mut lost = pictures::Lost::default();
     if let Some(folder) = &job.keep {
         // The plan first: a run that panics is kept all the same.
         let text = scenarios::write(&scenario);
-        let mut lost = pictures::Lost::default();
         lost.write(folder, pictures::PLAN_FILE, |file| file.write_all(text.as_bytes()));
-        done.lost = lost.said();
     }
     misbehave(job.drill);
     let mut outcome = super::engine::run(&scenario, &options);
@@ -152,8 +155,8 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
         drift(&mut outcome);
     }
     if let Some(folder) = &job.keep {
-        let lost = pictures::write(folder, &scenario, job, done, &mut outcome);
-        done.lost = done.lost.take().or(lost.said());
+        pictures::write(&mut lost, folder, &scenario, (job, done), &mut outcome);
+        done.lost = lost.said();
     }
     Ok(outcome)
 }
@@ -170,17 +173,40 @@ impl Source {
         }
     }
 
-    /// The plan.
-    fn scenario(&self, seed: u64) -> Result<Scenario, String> {
-        let (path, text) = match self {
-            Source::Drawn => return Ok(super::engine::draw(seed)),
-            Source::File { path, text } => (path.as_str(), text.as_str()),
+    /// Path and text, if it is a file.
+    pub fn file(&self) -> Result<Option<(&str, &str)>, String> {
+        Ok(match self {
+            Source::Drawn => None,
+            Source::File { path, text } => Some((path, text)),
             Source::Builtin(path) => {
                 let file = builtin(path).ok_or_else(|| format!("{path} is not built in"))?;
-                (file.path, file.text)
+                Some((file.path, file.text))
             }
+        })
+    }
+
+    /// The plan of a seed, with values set by hand; and the values that the seed drew.
+    pub fn scenario(&self, seed: u64, by_hand: &Settings) -> Result<(Scenario, Settings), String> {
+        let Some((path, text)) = self.file()? else {
+            return Ok((super::engine::draw(seed), Settings::new()));
         };
-        scenarios::read(path, text).map_err(|error| error.to_string())
+        let read = |settings: &Settings| {
+            let setting = |(path, value): &(String, String)| scenarios::Setting {
+                path: path.clone(),
+                value: value.clone(),
+            };
+            let settings: Vec<_> = settings.iter().map(setting).collect();
+            scenarios::read_with(path, text, &settings).map_err(|error| error.to_string())
+        };
+        let plain = read(by_hand)?;
+        let mut vary = plain.vary.clone();
+        // What is set by hand stays so.
+        vary.retain(|path, _| by_hand.iter().all(|(set, _)| set != path));
+        let varied = super::engine::vary(seed, &vary);
+        if varied.is_empty() {
+            return Ok((plain, varied));
+        }
+        Ok((read(&[by_hand.clone(), varied.clone()].concat())?, varied))
     }
 }
 

@@ -83,8 +83,7 @@ impl World {
             set(of(Kind::Quorum), view.as_ref().map(|view| yes(view.quorum)));
             for peer in peers() {
                 let id = Resource::id(peer);
-                let seen =
-                    view.as_ref().and_then(|view| view.peers.iter().find(|p| p.node == id));
+                let seen = view.as_ref().and_then(|view| view.peers.iter().find(|p| p.node == id));
                 let of = |kind| of(kind).peer(resource.nodes[peer].host as u16);
                 set(of(Kind::Replication), seen.map(|peer| Value::Word(peer.repl.name())));
                 set(of(Kind::PeerDisk), seen.map(|peer| Value::Word(peer.disk.name())));

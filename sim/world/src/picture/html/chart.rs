@@ -103,7 +103,11 @@ impl Draw {
     }
 
     fn label(&mut self, class: &str, x: u64, y: u64, text: &str) {
-        let _ = writeln!(self.out, "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>", escape(text));
+        let _ = writeln!(
+            self.out,
+            "<text class=\"{class}\" x=\"{x}\" y=\"{y}\">{}</text>",
+            escape(text)
+        );
     }
 }
 
@@ -220,7 +224,11 @@ fn fault_rows(draw: &mut Draw, bars: &[faults::Bar]) {
         draw.labels = labels;
         let last = ((LEFT + PLOT) * 100).saturating_sub(bar.text.chars().count() as u64 * 620);
         let (x, y) = (px((from + 300).min(last.max(LEFT * 100))), draw.y + 12);
-        let _ = write!(draw.labels, "<text class=\"l f\" x=\"{x}\" y=\"{y}\">{}</text>", escape(&bar.text));
+        let _ = write!(
+            draw.labels,
+            "<text class=\"l f\" x=\"{x}\" y=\"{y}\">{}</text>",
+            escape(&bar.text)
+        );
     }
     draw.y = top;
     if rows.is_empty() {
@@ -288,8 +296,16 @@ fn legend(out: &mut String, about: &About) {
         ("sec", "S", "Secondary; a VM that runs"),
         ("good", "U Q E", "UpToDate disk, quorum, Established replication: all is well"),
         ("fair", "C c", "Consistent: whether newer data exists is not known yet; connected"),
-        ("old", "O ←", "Outdated: newer data exists elsewhere; SyncTarget: being brought up to date"),
-        ("bad", "I N s !", "Inconsistent disk, no quorum, I/O suspended, no I/O, a link that failed"),
+        (
+            "old",
+            "O ←",
+            "Outdated: newer data exists elsewhere; SyncTarget: being brought up to date",
+        ),
+        (
+            "bad",
+            "I N s !",
+            "Inconsistent disk, no quorum, I/O suspended, no I/O, a link that failed",
+        ),
         ("busy", "A w →", "attaching, comparing, sending a resync"),
         ("none", "D …", "no disk (a tie-breaker or client), connecting, waiting"),
         ("dead k", "F A", "Failed disk; StandAlone: the connection was given up"),

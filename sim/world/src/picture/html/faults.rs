@@ -159,12 +159,12 @@ mod tests {
         let mend = Do::Mend { from: "b".into(), to: "a".into(), network: None, both: true };
         let loss = |ppm| Do::Loss { network: "storage".into(), ppm };
         let actions = [(1, cut(true)), (2, loss(15_000)), (4, loss(0)), (5, mend), (7, cut(false))];
-        let steps = actions.into_iter().map(|(at, action)| Struck { at, seq: at, id: None, action });
+        let steps =
+            actions.into_iter().map(|(at, action)| Struck { at, seq: at, id: None, action });
         let recording = Recording { steps: steps.collect(), end: 9, ..Recording::default() };
         let bars = bars(&recording, &BTreeMap::new());
         let said: Vec<_> = bars.iter().map(|b| (b.from, b.to, b.text.as_str())).collect();
-        let expected =
-            [(1, 5, "cut a ↔ b"), (2, 4, "storage: 1.50 % loss"), (7, 9, "cut a → b")];
+        let expected = [(1, 5, "cut a ↔ b"), (2, 4, "storage: 1.50 % loss"), (7, 9, "cut a → b")];
         assert_eq!(said, expected);
     }
 }

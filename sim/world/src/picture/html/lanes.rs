@@ -154,11 +154,7 @@ pub fn groups(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>) -> 
     groups
 }
 
-fn resource(
-    recording: &Recording,
-    tracks: &BTreeMap<Track, Vec<Segment>>,
-    at: u16,
-) -> Group {
+fn resource(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>, at: u16) -> Group {
     let cast = &recording.cast;
     let part = &cast.resources[usize::from(at)];
     let lanes = part.nodes.iter().map(|(host, diskful)| {
@@ -186,7 +182,8 @@ fn resource(
         let name = if *diskful { name.to_owned() } else { format!("{name} (no disk)") };
         Lane { name, rows, shades: bands(Kind::Power, power) }
     });
-    let volumes = if part.volumes > 1 { format!("{} volumes of ", part.volumes) } else { String::new() };
+    let volumes =
+        if part.volumes > 1 { format!("{} volumes of ", part.volumes) } else { String::new() };
     let title = format!("{} · {volumes}{} MiB", part.name, part.bytes >> 20);
     Group { title, lanes: lanes.collect() }
 }
@@ -253,7 +250,8 @@ fn guest(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>, vm: u16)
         },
     });
     let disk = format!("{} /{}", cast.resource(guest.resource), guest.volume);
-    let rows = vec![row(&disk, thinned(on), false), row("stalls", thinned(stalls.collect()), false)];
+    let rows =
+        vec![row(&disk, thinned(on), false), row("stalls", thinned(stalls.collect()), false)];
     Lane { name: guest.name.clone(), rows, shades: Vec::new() }
 }
 

@@ -37,7 +37,12 @@ pub fn page(recording: &Recording, about: &About) -> String {
         Some(shrunk) => out.push_str(&shrunk_section(shrunk, about.replay)),
         None => out.push_str(SHRUNK),
     }
-    section(&mut out, "plan", "The plan", Some("as a scenario file, with the steps that seed drew"));
+    section(
+        &mut out,
+        "plan",
+        "The plan",
+        Some("as a scenario file, with the steps that seed drew"),
+    );
     let _ = write!(out, "<pre>{}</pre></section>", escape(about.plan));
     let _ = write!(
         out,
@@ -106,7 +111,10 @@ fn verdict(out: &mut String, recording: &Recording, about: &About) {
         }
     }
     let quirk = about.quirk.map_or(String::new(), |quirk| {
-        format!("<p>The bug <code>{}</code> was put back on purpose for this run.</p>", escape(quirk))
+        format!(
+            "<p>The bug <code>{}</code> was put back on purpose for this run.</p>",
+            escape(quirk)
+        )
     });
     let cut = recording.cut.said().map_or(String::new(), |cut| format!("<p>{}.</p>", escape(&cut)));
     let _ = write!(
@@ -167,7 +175,9 @@ fn escape(text: &str) -> String {
             '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(c),
             // Neither controls, nor what turns the direction of a line, belongs on a page.
-            c if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
+            c if c.is_control()
+                || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+            {
                 out.push('\u{fffd}');
             }
             c => out.push(c),

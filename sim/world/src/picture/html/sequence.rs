@@ -2,8 +2,8 @@
 //! from where it was sent to where it arrived. What engines noticed stands beside its host. Rows
 //! are in order of time but not to scale: what happened within a microsecond can be read, too.
 
-use super::super::{Fate, Kind, Message, Place, Recording, Track, Value};
 use super::super::About;
+use super::super::{Fate, Kind, Message, Place, Recording, Track, Value};
 use super::{escape, section, span, time};
 use crate::log::Names;
 use std::fmt::Write;
@@ -35,8 +35,7 @@ fn far(at: u64, centre: u64) -> u64 {
 
 /// Packets that say nothing to a reader.
 fn is_noise(message: &Message) -> bool {
-    let noise =
-        ["P_PING", "P_PING_ACK", "P_BARRIER", "P_BARRIER_ACK", "P_PEER_ACK", "P_DAGTAG"];
+    let noise = ["P_PING", "P_PING_ACK", "P_BARRIER", "P_BARRIER_ACK", "P_PEER_ACK", "P_DAGTAG"];
     noise.contains(&message.name)
 }
 
@@ -54,10 +53,13 @@ fn centre(recording: &Recording, about: &About) -> (u16, u64, &'static str) {
     if let Some(failure) = &about.outcome.failure {
         return (resource, failure.at, "at the end");
     }
-    let decided = recording.notes.iter().rev().find(|note| note.kind == "handshake" && note.decides);
+    let decided =
+        recording.notes.iter().rev().find(|note| note.kind == "handshake" && note.decides);
     match decided {
         Some(note) => match note.place {
-            Place::Resource(_, resource) => (resource, note.at, "around the last resync that began"),
+            Place::Resource(_, resource) => {
+                (resource, note.at, "around the last resync that began")
+            }
             _ => (resource, note.at, "around the last decision"),
         },
         None => {
@@ -166,16 +168,8 @@ pub fn sequence(out: &mut String, recording: &Recording, about: &About) {
     let hosts = (0..).zip(&part.nodes).map(|(i, (host, _))| (*host, LEFT + 30 + i * step));
     let columns: Vec<(u16, u64)> = hosts.collect();
     let (text, sent) = (String::new(), Vec::new());
-    let mut draw = Draw {
-        out: text,
-        recording,
-        columns,
-        width,
-        y: TOP,
-        sent,
-        centre,
-        marked: false,
-    };
+    let mut draw =
+        Draw { out: text, recording, columns, width, y: TOP, sent, centre, marked: false };
     let mut before = None;
     for (at, _, item) in &items {
         draw.clock(*at, before);
@@ -201,10 +195,15 @@ impl Draw<'_> {
     /// A new row, with its time if that is another.
     fn clock(&mut self, at: u64, before: Option<u64>) {
         self.y += ROW;
-        if let Some(gap) = before.map(|before| at.saturating_sub(before)).filter(|gap| *gap > SILENCE) {
+        if let Some(gap) =
+            before.map(|before| at.saturating_sub(before)).filter(|gap| *gap > SILENCE)
+        {
             let y = self.y + 1;
             let end = self.width - 8;
-            let _ = writeln!(self.out, "<line class=\"pause\" x1=\"{LEFT}\" x2=\"{end}\" y1=\"{y}\" y2=\"{y}\"/>");
+            let _ = writeln!(
+                self.out,
+                "<line class=\"pause\" x1=\"{LEFT}\" x2=\"{end}\" y1=\"{y}\" y2=\"{y}\"/>"
+            );
             self.text("tm", LEFT - 4, y + 4, &format!("+ {}", span(gap)));
             self.y += ROW + 3;
         }

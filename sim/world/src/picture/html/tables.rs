@@ -55,7 +55,9 @@ pub fn hosts(out: &mut String, about: &About) {
             &row.peers,
             &row.out_of_sync,
         ];
-        cells.iter().for_each(|cell| drop(write!(out, "<td>{}</td>", escape(cell))));
+        for cell in cells {
+            let _ = write!(out, "<td>{}</td>", escape(cell));
+        }
         out.push_str("</tr>");
     }
     out.push_str("</table></div><p class=\"note\">Out of sync counts blocks of 4 KiB towards each peer in turn.</p></section>\n");
@@ -77,7 +79,12 @@ pub fn ledger(out: &mut String, recording: &Recording) {
         entry.block * 4_096,
     );
     for (host, stored) in &entry.copies {
-        let _ = write!(out, "<tr><td>{}</td><td>{}</td></tr>", escape(cast.host(*host)), escape(stored));
+        let _ = write!(
+            out,
+            "<tr><td>{}</td><td>{}</td></tr>",
+            escape(cast.host(*host)),
+            escape(stored)
+        );
     }
     out.push_str("</table></div><div class=\"wide\"><table><tr><th>written here, oldest first</th><th>owed by</th><th>durable on</th></tr>");
     let names = |hosts: &[u16]| {
