@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use crate::cursor::{Fault, Read, Table, Value, locate};
 use crate::error::{Error, Wrong};
 use crate::limits::*;
-use crate::read_expect::{expect, known, vary as variations};
+use crate::read_expect::{expect, known, replay, vary as variations};
 use crate::read_step::step;
 use crate::scenario::*;
 use crate::units::{DURATION, RATE, SHARE, SIZE};
@@ -68,6 +68,7 @@ fn document<'a>(root: &'a DeTable<'a>) -> Read<Scenario> {
         expect: many(&mut top, "expect", EXPECTS_MAX, expect)?,
         vary: top.or("vary", BTreeMap::new(), variations)?,
         known: top.or("known", BTreeMap::new(), known)?,
+        replay: top.or("replay", None, replay)?,
         worlds: top.or("worlds", vec!["sim".to_owned()], |v| v.strings(NOTES_MAX))?,
         requires: top.or("requires", Vec::new(), |v| v.strings(NOTES_MAX))?,
     };

@@ -34,6 +34,8 @@ pub struct Scenario {
     pub vary: BTreeMap<String, Vary>,
     /// By world: how it fails there today, on a release or with a quirk.
     pub known: BTreeMap<String, Known>,
+    /// What it replays, if it is the rest of a run that failed.
+    pub replay: Option<Replay>,
     /// Worlds that it is meant for: `sim`, `lab`.
     pub worlds: Vec<String>,
     /// Parts of the stack that it needs, see [`PARTS`].
@@ -60,6 +62,7 @@ impl Scenario {
             expect: Vec::new(),
             vary: BTreeMap::new(),
             known: BTreeMap::new(),
+            replay: None,
             worlds: vec!["sim".to_owned()],
             requires: Vec::new(),
             heals: true,
@@ -280,6 +283,19 @@ pub struct Known {
     pub quirk: Option<String>,
     /// The promise that it breaks.
     pub breaks: String,
+}
+
+/// The run that a file was shrunk from, and what it shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replay {
+    /// The seed under which it fails.
+    pub seed: u64,
+    /// The commit at which it failed: a seed means nothing after a change of the code.
+    pub commit: Option<String>,
+    /// The promise that it breaks, or `panic`, `limit`, `expectation`.
+    pub breaks: String,
+    /// The quirk that was on.
+    pub quirk: Option<String>,
 }
 
 /// Worlds that a scenario may be meant for.

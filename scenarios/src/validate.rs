@@ -8,7 +8,7 @@ use crate::limits::*;
 use crate::options;
 use crate::scenario::*;
 use crate::units::{DURATION, SIZE};
-use crate::validate_step::{expects, meant_for, steps};
+use crate::validate_step::{expects, meant_for, replays, steps};
 
 /// Why a scenario cannot run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,7 +57,8 @@ pub fn validate(scenario: &Scenario) -> Check {
     vms(scenario)?;
     steps(scenario)?;
     expects(scenario)?;
-    meant_for(scenario)
+    meant_for(scenario)?;
+    replays(scenario)
 }
 
 /// Lower-case letters, digits and single hyphens; so that a name is a word in every log and a file

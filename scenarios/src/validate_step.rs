@@ -102,6 +102,10 @@ pub(crate) fn meant_for(scenario: &Scenario) -> Check {
         let path = format!("known.{world}");
         known(&path, "world", world, WORLDS.into_iter())?;
         kebab(&format!("{path}.breaks"), &it.breaks)?;
+        if world == "sim" && it.quirk.is_none() {
+            let remedy = "name the quirk that puts the bug back: quirk = \"…\"";
+            return fail(path, "the simulator runs no release", remedy);
+        }
         if it.version.is_none() && it.quirk.is_none() {
             let remedy = "add version = \"drbd 9.3.3\", or quirk = \"…\"";
             return fail(path, "known of which release, or with which quirk?", remedy);
@@ -112,6 +116,20 @@ pub(crate) fn meant_for(scenario: &Scenario) -> Check {
         }
     }
     Ok(())
+}
+
+/// What is replayed is named.
+pub(crate) fn replays(scenario: &Scenario) -> Check {
+    let Some(it) = &scenario.replay else { return Ok(()) };
+    kebab("replay.breaks", &it.breaks)?;
+    let quirk = it.quirk.as_ref();
+    quirk.map_or(Ok(()), |quirk| kebab("replay.quirk", quirk))?;
+    match &it.commit {
+        Some(commit) if commit.is_empty() || commit.chars().count() > NOTE_MAX => {
+            fail("replay.commit", "not a commit", "write its short hash, or leave it out")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Names exist, words are DRBD's, at `path`.

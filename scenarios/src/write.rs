@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 
 use crate::scenario::*;
 use crate::units::{DURATION, RATE, SHARE, SIZE};
-use crate::write_step::{expect, known, step, vary};
+use crate::write_step::{expect, known, replay, step, vary};
 
 /// The file that [`crate::read`] turns into the same scenario.
 pub fn write(scenario: &Scenario) -> String {
@@ -14,6 +14,18 @@ pub fn write(scenario: &Scenario) -> String {
     // Writing into a String cannot fail.
     let _ = document(&mut out, scenario);
     out
+}
+
+/// As [`write`], below a comment that says what it is about.
+pub fn write_with_comment(scenario: &Scenario, comment: &str) -> String {
+    let mut out = String::new();
+    for line in comment.lines() {
+        // What TOML forbids in a comment.
+        let plain: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
+        out.push_str(format!("# {plain}").trim_end());
+        out.push('\n');
+    }
+    out + &write(scenario)
 }
 
 fn document(out: &mut String, scenario: &Scenario) -> fmt::Result {
@@ -41,7 +53,8 @@ fn document(out: &mut String, scenario: &Scenario) -> fmt::Result {
     scenario.step.iter().try_for_each(|it| step(out, it))?;
     scenario.expect.iter().try_for_each(|it| expect(out, it))?;
     vary(out, &scenario.vary)?;
-    known(out, &scenario.known)
+    known(out, &scenario.known)?;
+    scenario.replay.as_ref().map_or(Ok(()), |it| replay(out, it))
 }
 
 /// A basic string: quotes, backslashes and control characters escaped.

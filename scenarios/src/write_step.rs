@@ -1,4 +1,4 @@
-//! Steps, expectations, variations and known failures to TOML.
+//! Steps, expectations, variations, known failures and replays to TOML.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -103,6 +103,20 @@ pub(crate) fn known(out: &mut String, known: &BTreeMap<String, Known>) -> fmt::R
         writeln!(out, "{} = {all}", quoted(world))?;
     }
     Ok(())
+}
+
+/// `[replay]`
+pub(crate) fn replay(out: &mut String, replay: &Replay) -> fmt::Result {
+    writeln!(out, "\n[replay]")?;
+    match i64::try_from(replay.seed) {
+        Ok(seed) if seed < 1_000_000 => writeln!(out, "seed   = {seed}")?,
+        _ => writeln!(out, "seed   = \"{:#x}\"", replay.seed)?,
+    }
+    if let Some(commit) = &replay.commit {
+        writeln!(out, "commit = {}", quoted(commit))?;
+    }
+    writeln!(out, "breaks = {}", quoted(&replay.breaks))?;
+    replay.quirk.as_ref().map_or(Ok(()), |quirk| writeln!(out, "quirk  = {}", quoted(quirk)))
 }
 
 /// What follows the verb.

@@ -234,6 +234,17 @@ fn expectation() -> impl Strategy<Value = Expect> {
     .prop_map(|(kind, that)| Expect { id: None, kind, that, after: None, until: None })
 }
 
+fn replay() -> impl Strategy<Value = Replay> {
+    (any::<u64>(), 0..100u64, any::<bool>(), option::of("[0-9a-f]{7}")).prop_map(
+        |(large, small, is_large, commit)| Replay {
+            seed: if is_large { large } else { small },
+            quirk: commit.as_ref().map(|_| "equal-uuids-drop-bits".to_owned()),
+            commit,
+            breaks: "one-primary".to_owned(),
+        },
+    )
+}
+
 prop_compose! {
     fn scenario()(
         pool in pool(),
@@ -248,6 +259,7 @@ prop_compose! {
         heals in any::<bool>(),
         whens in vec((any::<bool>(), option::of(condition())), 1..4),
         expects in vec(expectation(), 0..4),
+        replay in option::of(replay()),
     ) -> Scenario {
         let vdi = if second && resource.volumes > 1 { "vol-a/1" } else { "vol-a" };
         let boots = Vary::Range("5s".to_owned(), "9s".to_owned());
@@ -279,6 +291,7 @@ prop_compose! {
             expect: expects,
             vary: [("pool.boot-time".to_owned(), boots)].into(),
             known: [("lab".to_owned(), known)].into(),
+            replay,
             worlds: vec!["sim".to_owned(), "lab".to_owned()],
             requires: vec!["drbd".to_owned()],
             heals,
@@ -291,6 +304,15 @@ proptest! {
     fn a_scenario_survives_being_written(scenario in scenario()) {
         validate(&scenario).map_err(|invalid| TestCaseError::fail(invalid.to_string()))?;
         let text = write(&scenario);
+        match read("drawn.toml", &text) {
+            Ok(again) => prop_assert_eq!(again, scenario),
+            Err(error) => prop_assert!(false, "{error}\n{text}"),
+        }
+    }
+
+    #[test]
+    fn a_comment_says_nothing_to_the_reader(scenario in scenario(), comment in "(\\PC|[\n\r\t\x00\x7f]){0,80}") {
+        let text = write_with_comment(&scenario, &comment);
         match read("drawn.toml", &text) {
             Ok(again) => prop_assert_eq!(again, scenario),
             Err(error) => prop_assert!(false, "{error}\n{text}"),

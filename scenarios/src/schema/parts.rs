@@ -44,6 +44,7 @@ pub(crate) const ROOT: Part = Part {
         may("expect", Tables(&EXPECT), "none", "What has to be seen, and what must not."),
         may("vary", Vary, "none", "What a fuzzer may change: see below."),
         may("known", Named(&KNOWN), "none", "Failures that are known, by world."),
+        may("replay", Table(&REPLAY), "none", "What it was shrunk from."),
     ],
     example: "schema  = 1\nname    = \"primary-isolated\"\nhorizon = \"4m\"\n",
 };
@@ -239,7 +240,8 @@ pub(crate) const CONDITION: Part = Part {
 const KNOWN: Part = Part {
     head: "[known]",
     about: "By world: on which release, or with which quirk, the scenario fails today, and how. \
-            There it must fail, and fail this way.",
+            There it must fail, and fail this way. In the simulator it is a quirk: the scenario \
+            passes without it, and with it one of the seeds 0 to 15 breaks the promise.",
     keys: &[
         may("version", Text, "none", "The release: `drbd 9.3.3`."),
         may("quirk", Text, "none", "The quirk that puts the bug back, see `--quirk list`."),
@@ -248,8 +250,23 @@ const KNOWN: Part = Part {
     example: "[known]\nlab = { version = \"drbd 9.3.3\", breaks = \"uptodate-means-identical\" }\n",
 };
 
+const REPLAY: Part = Part {
+    head: "[replay]",
+    about: "The simulator writes it into a plan that it shrank: the run that failed. `--file` runs \
+            such a file with this seed and this quirk, unless `--seed`, `--seeds` or `--quirk` say \
+            otherwise.",
+    keys: &[
+        need("seed", Seed, "The seed under which it fails."),
+        may("commit", Text, "unknown", "The commit at which it failed; another one is told."),
+        need("breaks", Name, "The promise that it breaks; or `panic`, `limit`, `expectation`."),
+        may("quirk", Name, "none", "The quirk that was on."),
+    ],
+    example: "[replay]\nseed   = \"0x5eed91c4\"\ncommit = \"4f2c1d9\"\n\
+              breaks = \"uptodate-means-identical\"\nquirk  = \"equal-uuids-drop-bits\"\n",
+};
+
 /// All tables, in the order of the page.
-pub(crate) const ALL: [&Part; 14] = [
+pub(crate) const ALL: [&Part; 15] = [
     &ROOT,
     &POOL,
     &HA,
@@ -264,4 +281,5 @@ pub(crate) const ALL: [&Part; 14] = [
     &EXPECT,
     &super::verbs::VARIES,
     &KNOWN,
+    &REPLAY,
 ];

@@ -101,6 +101,13 @@ pub enum What {
     ShutDown,
 }
 
+impl What {
+    /// Is it told for logs alone: does it say nothing that conditions or promises look at?
+    pub fn is_for_log(&self) -> bool {
+        matches!(self, What::Packet(..) | What::MetadataWrite)
+    }
+}
+
 /// One host.
 pub struct Host {
     config: HostConfig,

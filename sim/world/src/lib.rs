@@ -6,8 +6,10 @@ pub mod drive;
 pub mod ledger;
 pub mod log;
 pub mod outcome;
+pub mod picture;
 #[cfg(madsim)]
 pub mod process;
 pub mod run;
+pub mod shrink;
 pub mod swarm;
 pub mod world;

@@ -1,5 +1,6 @@
 //! What a run says about itself.
 
+use crate::picture::Recording;
 use std::collections::BTreeMap;
 
 /// How to run a scenario.
@@ -9,7 +10,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// Bugs put back on purpose.
     pub quirks: drbd::quirks::Quirks,
-    /// Keep the whole event log (memory!), not only what the failure report needs.
+    /// Keep the whole event log (memory!) and make a recording, not only what the failure report
+    /// needs.
     pub keep_log: bool,
     /// The run is cut after this much wall time.
     pub wall_limit: std::time::Duration,
@@ -36,6 +38,16 @@ pub struct Outcome {
     pub faults: BTreeMap<&'static str, u64>,
     /// The log, if it was kept: one line per event.
     pub log: Vec<LogLine>,
+    /// What pictures are made of, if the log was kept.
+    pub recording: Option<Recording>,
+}
+
+impl Outcome {
+    /// When the event happened that decided a failure, in ns.
+    pub fn decision(&self) -> Option<u64> {
+        let failure = self.failure.as_ref()?;
+        Some(failure.story.get(failure.decision?)?.at)
+    }
 }
 
 /// Classes of failure, worst last; `exit_code` as in `cargo xtask sim --help`.
@@ -53,6 +65,20 @@ pub enum Class {
     Panic,
     /// The same seed gave another hash (13).
     NotDeterministic,
+}
+
+impl Class {
+    /// As the verdict says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Expectation => "EXPECTATION",
+            Class::Liveness => "LIVENESS",
+            Class::Limit => "LIMIT",
+            Class::Safety => "SAFETY",
+            Class::Panic => "PANIC",
+            Class::NotDeterministic => "NOT DETERMINISTIC",
+        }
+    }
 }
 
 /// Why a run failed.

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::json::{writable, write};
 use crate::report::text::{count, table};
-use crate::runner::{peak_kib, say};
+use crate::runner::{peak_kib, say, told};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,15 +110,15 @@ fn measure(bench: &Bench) -> Result<u8, String> {
     heartbeats(&mut all)?;
     scaling(&mut all)?;
     let rows: Vec<_> = all.iter().map(Measured::row).collect();
-    say(&table(&rows));
+    let mut text = table(&rows);
     let passed = all.iter().filter(|it| it.met() == Some(true)).count();
     let failed = all.iter().filter(|it| it.met() == Some(false)).count();
     if let Some(path) = &bench.json {
         let measured: Map<_, _> = all.iter().map(|it| (it.name.to_owned(), document(it))).collect();
         write(path, &json!({"measured": measured, "passed": passed, "failed": failed}))?;
     }
-    say(&format!("{passed} passed, {failed} failed\n"));
-    Ok(u8::from(failed > 0))
+    text.push_str(&format!("{passed} passed, {failed} failed\n"));
+    Ok(told(say(&text), u8::from(failed > 0)))
 }
 
 /// The load of the last minute, if others compute: two jobs then do not get two cores.

@@ -12,6 +12,7 @@ const OUTSIDE: &[&str] = &[
     "nodes/env/",
     "sim/world/src/main.rs",
     "sim/world/src/cli.rs",
+    "sim/world/src/cli/",
     "sim/world/src/json.rs",
     "sim/world/src/speed.rs",
     "sim/world/src/runner/",

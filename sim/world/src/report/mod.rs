@@ -10,12 +10,14 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use failure::Kept;
-use tally::{Tally, percentile};
+use tally::{Known, Tally, percentile};
 
 /// Failing runs that are shown in full; the others have a line each.
 pub const SHOWN: usize = 3;
 /// Lines of what led to a failure that are shown; the kept report has all.
 const STORY: usize = 16;
+/// Seeds that are named of those that fail the same way.
+const ALSO: usize = 16;
 
 /// What the report says beside the sums.
 pub struct Frame<'a> {
@@ -25,36 +27,76 @@ pub struct Frame<'a> {
     pub wall: Duration,
     /// Kept runs, by index of the run.
     pub kept: &'a BTreeMap<u64, Kept>,
+    /// A run that passed, kept because its pictures were asked for.
+    pub passed: Option<&'a Kept>,
     /// Each run was made twice.
     pub twice: bool,
     /// Bug put back.
     pub quirk: Option<&'a str>,
     /// Stopped by hand.
     pub interrupted: bool,
+    /// What the file says that it replays.
+    pub replay: Option<&'a scenarios::Replay>,
+    /// Scenarios that were not run, and why.
+    pub skips: &'a [(String, String)],
+    /// Columns of the terminal.
+    pub width: usize,
 }
 
 /// The whole report, for stdout.
 pub fn render(tally: &mut Tally, frame: &Frame) -> String {
     let mut out = String::new();
     passed(&mut out, tally, frame);
-    let shown = tally.failures.iter().position(|(_, done, _)| tally::is_whole(done));
-    let shown = shown.unwrap_or(tally.failures.len()).min(SHOWN);
-    for (i, failure) in tally.failures.iter().enumerate() {
-        let (job, done, failed) = failure;
-        if i < shown {
+    aside(&mut out, tally, frame);
+    for (i, group) in tally.groups.iter().enumerate() {
+        let failure @ (job, done, failed) = &tally.failures[group.first];
+        if i < SHOWN {
             let kept = frame.kept.get(&job.index);
-            let _ = writeln!(out, "{}", failure::block(failure, kept, frame.commit, STORY));
-        } else if tally::is_whole(done) {
-            let _ = write!(out, "{}", failure::block(failure, None, frame.commit, STORY));
+            out.push_str(&failure::block(failure, kept, frame.commit, STORY));
         } else {
             let _ = writeln!(out, "{}", failure::headline(job, done, failed));
         }
+        out.push_str(&also(&group.also));
+        if i < SHOWN {
+            out.push('\n');
+        }
     }
-    if tally.failures.is_empty() || tally.failures.len() > shown {
+    let whole: Vec<_> =
+        tally.failures.iter().filter(|(_, done, _)| tally::is_whole(done)).collect();
+    for failure in &whole {
+        out.push_str(&failure::block(failure, None, frame.commit, STORY));
+    }
+    if tally.groups.is_empty() || tally.groups.len() > SHOWN || !whole.is_empty() {
         out.push('\n');
     }
     sums(&mut out, tally, frame);
-    out
+    text::folded(&out, frame.width)
+}
+
+/// Other seeds that fail the same way.
+fn also(seeds: &[u64]) -> String {
+    if seeds.is_empty() {
+        return String::new();
+    }
+    let named: Vec<_> = seeds.iter().take(ALSO).map(|seed| text::seed(*seed)).collect();
+    let more = match seeds.len().saturating_sub(ALSO) {
+        0 => String::new(),
+        more => format!(" and {} more", text::count(more as u128)),
+    };
+    let number = text::plural(seeds.len() as u64, "seed");
+    format!("  also     {number}: {}{more}\n", named.join(", "))
+}
+
+/// What is known to fail and does, and what was not run.
+fn aside(out: &mut String, tally: &Tally, frame: &Frame) {
+    for Known { scenario, quirk, breaks, seed } in &tally.known {
+        let seed = text::seed(*seed);
+        let _ = writeln!(out, "known {scenario}  breaks {breaks} with {quirk}, seed {seed}");
+    }
+    out.push_str(&frame.passed.map_or(String::new(), failure::places));
+    for (name, why) in frame.skips {
+        let _ = writeln!(out, "skip  {name}  skipped, because {why}");
+    }
 }
 
 /// A line per scenario without failure.
@@ -102,6 +144,8 @@ fn sums(out: &mut String, tally: &mut Tally, frame: &Frame) {
         let rank = |percent| text::time(percentile(times, percent).into());
         recovery.push(format!("{name} p50 {} p99 {}", rank(50), rank(99)));
     }
+    let width = frame.width;
+    let listed = |out: &mut String, head: &str, items| listed(out, head, items, width);
     listed(out, "recovery", recovery);
     let counts = |map: &BTreeMap<String, u64>, noun: &str| -> Vec<String> {
         map.iter().map(|(name, n)| format!("{name}{noun} {}", text::count((*n).into()))).collect()
@@ -127,19 +171,19 @@ fn sums(out: &mut String, tally: &mut Tally, frame: &Frame) {
     if frame.interrupted {
         let _ = writeln!(out, "interrupted: what follows counts the runs that had ended");
     }
-    let skipped = match tally.skipped {
+    let skipped = match frame.skips.len() {
         0 => String::new(),
         skipped => format!(", {skipped} skipped"),
     };
     let _ = writeln!(out, "{} passed, {} failed{skipped}", tally.passed, tally.failed);
 }
 
-/// A heading and items, folded at 110 columns.
-fn listed(out: &mut String, head: &str, items: Vec<String>) {
+/// A heading and items, folded.
+fn listed(out: &mut String, head: &str, items: Vec<String>, width: usize) {
     let mut line = format!("{head:<9}");
     let mut first = true;
     for item in items {
-        if !first && line.chars().count() + item.chars().count() + 3 > 110 {
+        if !first && line.chars().count() + item.chars().count() + 3 > width {
             let _ = writeln!(out, "{line}");
             (line, first) = (" ".repeat(9), true);
         }

@@ -46,6 +46,9 @@ pub struct Job {
     pub source: Source,
     /// The seed.
     pub seed: u64,
+    /// Values set by hand: path and value.
+    #[serde(default)]
+    pub settings: Vec<(String, String)>,
     /// Bug put back, by name.
     pub quirk: Option<String>,
     /// Cut after this much real time.
@@ -54,6 +57,14 @@ pub struct Job {
     pub keep: Option<PathBuf>,
     /// Misbehave.
     pub drill: Option<Drill>,
+}
+
+impl Job {
+    /// A run of this plan, nothing else said.
+    pub fn new(source: Source, seed: u64) -> Job {
+        let (settings, quirk, keep, drill) = (Vec::new(), None, None, None);
+        Job { index: 0, source, seed, settings, quirk, wall_limit_ms: 60_000, keep, drill }
+    }
 }
 
 /// How a failure is classed; the exit code follows.
@@ -175,6 +186,9 @@ pub struct Done {
     pub index: u64,
     /// The scenario's name.
     pub name: String,
+    /// Values that the seed drew for `[vary]`: path and value.
+    #[serde(default)]
+    pub varied: Vec<(String, String)>,
     /// The plan ends healed and demands convergence.
     pub heals: bool,
     /// Promises that the scenario lists.
@@ -199,6 +213,8 @@ pub struct Done {
     pub recovery: BTreeMap<String, Vec<u64>>,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
+    /// What could not be kept of it, and what to do about that.
+    pub lost: Option<String>,
 }
 
 impl Done {

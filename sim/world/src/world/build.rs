@@ -10,6 +10,7 @@ use crate::check::quorum_is_exclusive::Exclusive;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::outcome::RunOptions;
+use crate::picture::Recorder;
 use drbd::core::config::{Config, PeerConfig, Quorum, RrConflict, VolumeConfig};
 use drbd::ids::{Uuid, VolumeNumber};
 use kernel::{Host, HostConfig, Region, SlotConfig, SlotPeer, Wire};
@@ -326,6 +327,9 @@ fn slots_of(resources: &[Resource], hosts: usize) -> Vec<Vec<(usize, usize)>> {
 impl World {
     /// Power on, resources up, VMs started: the state in which scenarios begin.
     fn begin(&mut self) {
+        if self.log.keeps_all() {
+            self.log.recorder = Some(Box::new(Recorder::new(self.cast())));
+        }
         for host in 0..self.hosts.len() {
             if self.log.keeps_all() {
                 self.hosts[host].trace();
@@ -338,6 +342,7 @@ impl World {
             self.start_vm(vm, self.homes[vm]);
         }
         self.begin_script();
+        self.look();
     }
 }
 

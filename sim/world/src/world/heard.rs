@@ -84,6 +84,9 @@ impl World {
             }
             What::MetadataWrite => {
                 let (resource, _) = self.slots[host][slot];
+                if let Some(recorder) = &mut self.log.recorder {
+                    recorder.metadata(self.now, host as u16, resource as u16);
+                }
                 self.saw(Event::MetadataWrite, host, Some(resource), None);
             }
             What::ShutDown => {
@@ -301,6 +304,9 @@ impl World {
             Ok(checked) => self.tally.add(Promise::AckedWriteSurvives, checked),
             Err(wrong) => {
                 let name = host.name();
+                if let Some(recorder) = &mut self.log.recorder {
+                    recorder.broke_at(at, volume, wrong.block);
+                }
                 let what = format!("{name}'s copy of {}/{volume}, {when}: {wrong}", resource.name);
                 self.fail(Class::Safety, acked_write_survives::NAME, what, Some(at));
             }

@@ -9,6 +9,7 @@
 mod build;
 mod guests;
 mod heard;
+mod look;
 mod options;
 mod plan;
 mod resource;
@@ -168,6 +169,7 @@ impl World {
             self.at_rest();
         }
         self.look_at_script();
+        self.look();
     }
 
     fn run_net(&mut self) {
@@ -193,7 +195,8 @@ impl World {
 
     /// Handles all that hosts have told, and what follows from it.
     fn settle(&mut self) {
-        self.script.stale |= !self.queue.is_empty();
+        // What is told for the log alone must not make conditions be looked at more often.
+        self.script.stale |= self.queue.iter().any(|(_, out)| !out.what.is_for_log());
         while let Some((host, out)) = self.queue.pop_front() {
             self.heard(usize::from(host), out);
         }
@@ -215,6 +218,9 @@ impl World {
     fn fail(&mut self, class: Class, promise: &'static str, what: String, resource: Option<usize>) {
         if self.failure.is_some() {
             return;
+        }
+        if let Some(recorder) = &mut self.log.recorder {
+            recorder.broke(resource);
         }
         self.log.add(self.now, What::Broken(format!("{promise}: {what}")));
         let (story, decision) = self.story(resource);
@@ -255,6 +261,7 @@ impl World {
         for host in &self.hosts {
             self.hash.add(host.disk().hash());
         }
+        let recording = self.last_of_recording();
         let log = self.log.lines(&self);
         Outcome {
             trace_hash: self.hash.value(),
@@ -266,6 +273,7 @@ impl World {
             recovery: self.recovery,
             faults: self.faults,
             log,
+            recording,
         }
     }
 

@@ -66,6 +66,9 @@ impl World {
             Some(id) => format!("{id}: {}", scenarios::describe_step(&step.action)),
             None => scenarios::describe_step(&step.action),
         };
+        if let Some(recorder) = &mut self.log.recorder {
+            recorder.struck(self.now, step.id.as_ref(), &step.action);
+        }
         self.log.add(self.now, What::Plan(text));
         if let Some(kind) = fault(&step.action) {
             *self.faults.entry(kind).or_default() += 1;

@@ -173,6 +173,9 @@ impl World {
         match identical::check(blocks.iter().copied(), skip, stored) {
             Ok(checked) => self.tally.add(Promise::UptodateMeansIdentical, checked),
             Err(differs) => {
+                if let Some(recorder) = &mut self.log.recorder {
+                    recorder.broke_at(at, volume, differs.block);
+                }
                 let what = format!(
                     "{}/{volume} block {:#x}: {} holds {}, {} holds {}; both UpToDate",
                     resource.name,

@@ -19,7 +19,8 @@ impl World {
         script.begin(|condition| fresh(self, condition));
         self.script = script;
         for host in &mut self.hosts {
-            host.watch_metadata(self.script.listens(Event::MetadataWrite));
+            let wanted = self.script.listens(Event::MetadataWrite) || self.log.keeps_all();
+            host.watch_metadata(wanted);
         }
     }
 
