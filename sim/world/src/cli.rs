@@ -12,6 +12,7 @@ Examples:
   cargo xtask sim 'primary-*' --seeds 0..20   scenarios by name, each with twenty seeds
   cargo xtask sim --seed 0x5eed91c4           one drawn plan again
   cargo xtask sim --for 10m                   drawn plans for ten minutes, until one fails
+  cargo xtask sim --family quorum --for 10m   drawn plans of one family; `--family list` shows all
   cargo xtask sim --twice --seeds 0..200      each twice in two processes; traces must not differ
   cargo xtask sim --quirk list                bugs that can be put back, and what catches them
   cargo xtask sim --quirk NAME --for 2m       put one back, draw plans until it is caught
@@ -54,6 +55,9 @@ pub struct Cli {
     /// Each run twice, in two processes; their traces must be the same
     #[arg(long)]
     pub twice: bool,
+    /// Drawn plans of one family, or `list`
+    #[arg(long, value_name = "NAME|list", conflicts_with_all = ["names", "file"])]
+    pub family: Option<String>,
     /// A bug to put back, or `list`; stops at the first failure
     #[arg(long, value_name = "NAME|list")]
     pub quirk: Option<String>,
@@ -118,15 +122,25 @@ impl Cli {
     /// is for the user.
     pub fn asked(&self, promises: &[&str]) -> Result<Asked, String> {
         let sources = self.sources(promises)?;
+        let drawn = match &self.family {
+            Some(family) => Source::Family(family.clone()),
+            None => Source::Drawn,
+        };
         let bare = self.seed.is_none() && self.seeds.is_none() && self.time.is_none();
         if let (Some(sources), true) = (&sources, bare) {
             return Ok(Asked { batches: vec![(sources.clone(), Seeds::Range(0, 0))], time: None });
+        }
+        if bare && self.quirk.is_none() && self.family.is_some() {
+            return Ok(Asked {
+                batches: vec![(vec![drawn], Seeds::Range(0, DRAWN - 1))],
+                time: None,
+            });
         }
         if bare && self.quirk.is_none() {
             let all = scenarios::BUILTIN.iter().map(|file| Source::Builtin(file.path.to_owned()));
             let batches = vec![
                 (all.collect(), Seeds::Range(0, 0)),
-                (vec![Source::Drawn], Seeds::Range(0, DRAWN - 1)),
+                (vec![drawn], Seeds::Range(0, DRAWN - 1)),
             ];
             return Ok(Asked { batches, time: None });
         }
@@ -137,7 +151,7 @@ impl Cli {
             (None, Some(_)) => Seeds::From(first),
             (None, None) => Seeds::Range(first, first),
         };
-        Ok(Asked { batches: vec![(sources.unwrap_or(vec![Source::Drawn]), seeds)], time })
+        Ok(Asked { batches: vec![(sources.unwrap_or(vec![drawn]), seeds)], time })
     }
 
     /// Scenarios by name or file; `None` if none is named.

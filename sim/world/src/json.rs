@@ -43,6 +43,7 @@ pub fn document(tally: &mut Tally, frame: &Frame, exit_code: u8) -> Value {
         },
         "seeds": tally.seeds.len(),
         "drawn": tally.drawn,
+        "safety_only": tally.safety_only,
         "healed": tally.healed,
         "sim_seconds": seconds(tally.sim_ns),
         "cpu_seconds": seconds(tally.cpu_ns),
@@ -55,8 +56,17 @@ pub fn document(tally: &mut Tally, frame: &Frame, exit_code: u8) -> Value {
         "excused_share": share(tally.excused_plans),
         "faults": tally.faults,
         "recovery": recovery,
+        "marks": {
+            "points": marks(tally.points.named(drbd::core::points::POINTS)),
+            "sometimes": marks(tally.sometimes.named(sim::world::SOMETIMES)),
+        },
         "failures": failures,
     })
+}
+
+/// Name: runs that had it.
+fn marks(named: Vec<(&str, u64)>) -> Map<String, Value> {
+    named.into_iter().map(|(name, runs)| (name.to_owned(), json!(runs))).collect()
 }
 
 fn failure((job, done, failed): &Failure) -> Value {

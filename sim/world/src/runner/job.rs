@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub enum Source {
     /// The seed draws it.
     Drawn,
+    /// The seed draws it, in this family.
+    Family(String),
     /// A file of the repository, by path.
     Builtin(String),
     /// Any other file.
@@ -20,6 +22,13 @@ pub enum Source {
         /// What it says.
         text: String,
     },
+}
+
+impl Source {
+    /// Does the seed draw it?
+    pub fn is_drawn(&self) -> bool {
+        matches!(self, Source::Drawn | Source::Family(_))
+    }
 }
 
 /// Ways in which a run can misbehave on purpose: a fire drill for the runner.
@@ -199,6 +208,12 @@ pub struct Done {
     pub recovery: BTreeMap<String, Vec<u64>>,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
+    /// The plan is beyond the budget: only safety was asked of it.
+    pub safety_only: bool,
+    /// Fist points, a bit each.
+    pub points: Vec<u64>,
+    /// States, a bit each.
+    pub sometimes: Vec<u64>,
 }
 
 impl Done {
@@ -211,6 +226,8 @@ impl Done {
         self.excused = outcome.excused.into_iter().map(str::to_owned).collect();
         self.recovery = owned(outcome.recovery);
         self.faults = owned(outcome.faults);
+        self.points = outcome.points;
+        self.sometimes = outcome.sometimes;
         self.failed = outcome.failure.map(|failure| Failed {
             severity: failure.class.into(),
             promise: failure.promise.to_owned(),

@@ -74,6 +74,15 @@ pub fn say(text: &str) {
 
 /// The runs that were asked for; `None` if the answer is printed already.
 fn checked(cli: &Cli) -> Result<Option<Asked>, String> {
+    if let Some(family) = &cli.family {
+        if family == "list" {
+            let rows = engine::families().into_iter();
+            let rows = rows.map(|(name, about)| vec![name.to_owned(), about.to_owned()]);
+            say(&report::text::table(&rows.collect::<Vec<_>>()));
+            return Ok(None);
+        }
+        known_family(family)?;
+    }
     if let Some(quirk) = &cli.quirk {
         if quirk == "list" {
             list_quirks();
@@ -99,6 +108,18 @@ fn checked(cli: &Cli) -> Result<Option<Asked>, String> {
         json::writable(path)?;
     }
     Ok(Some(asked))
+}
+
+fn known_family(family: &str) -> Result<(), String> {
+    let known = || engine::families().into_iter().map(|(name, _)| name);
+    if known().any(|name| name == family) {
+        return Ok(());
+    }
+    let near = scenarios::nearest(family, known());
+    let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+    Err(format!(
+        "no family is called {family}\n  remedy: {near}`cargo xtask sim --family list` shows all"
+    ))
 }
 
 fn list_quirks() {

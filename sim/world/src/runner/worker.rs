@@ -131,7 +131,8 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
     let scenario = job.source.scenario(job.seed).map_err(plan)?;
     scenarios::validate(&scenario).map_err(|invalid| plan(invalid.to_string()))?;
     done.name.clone_from(&scenario.name);
-    done.heals = scenario.heals;
+    done.safety_only = super::engine::is_safety_only(&scenario);
+    done.heals = scenario.heals && !done.safety_only;
     done.lists.clone_from(&scenario.promise);
     let quirks = match &job.quirk {
         None => drbd::quirks::Quirks::default(),
@@ -143,6 +144,7 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
         quirks,
         keep_log: job.keep.is_some(),
         wall_limit: std::time::Duration::from_millis(job.wall_limit_ms),
+        marks: true,
     };
     if let Some(folder) = &job.keep {
         // The plan first: a run that panics is kept all the same.
@@ -164,6 +166,7 @@ impl Source {
     pub fn label(&self) -> String {
         match self {
             Source::Drawn => "drawn".to_owned(),
+            Source::Family(family) => format!("drawn-{family}"),
             Source::File { path, .. } => path.clone(),
             Source::Builtin(path) => {
                 builtin(path).map_or(path.clone(), |file| file.name().to_owned())
@@ -175,6 +178,7 @@ impl Source {
     fn scenario(&self, seed: u64) -> Result<Scenario, String> {
         let (path, text) = match self {
             Source::Drawn => return Ok(super::engine::draw(seed)),
+            Source::Family(family) => return super::engine::draw_of(family, seed),
             Source::File { path, text } => (path.as_str(), text.as_str()),
             Source::Builtin(path) => {
                 let file = builtin(path).ok_or_else(|| format!("{path} is not built in"))?;

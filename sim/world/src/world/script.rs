@@ -1,7 +1,7 @@
 //! The plan as it unfolds: which step is due when, what steps and expectations wait for. Pure; what
 //! conditions see, [`super::watch`] asks of the world.
 
-use scenarios::{Condition, Event, Expect, Expectation, Fact, Scenario, Step};
+use scenarios::{Condition, Do, Event, Expect, Expectation, Fact, Scenario, Step};
 use std::collections::BTreeSet;
 
 /// What a condition has counted since it is watched.
@@ -123,6 +123,9 @@ impl Script {
         let step = &self.steps[index];
         self.left -= usize::from(!step.optional);
         self.struck.extend(step.id.clone());
+        if step.action == Do::HealAll {
+            self.give_up_optional();
+        }
         let struck =
             |step: &Option<String>| step.as_ref().is_some_and(|step| self.struck.contains(step));
         let mut timed = Vec::new();
@@ -149,6 +152,16 @@ impl Script {
                 watched.watch = Some(fresh(&watched.expect.that));
             }
         }
+    }
+
+    /// Everything is healed, and stays so: an optional step that waited for its moment until now, or
+    /// whose moment came and whose wait is not over, does not strike any more. One that comes after
+    /// a step which is still to strike (the healing itself, for instance) is not touched.
+    fn give_up_optional(&mut self) {
+        let steps = &self.steps;
+        self.waiting.retain(|waiting| !steps[waiting.step].optional || waiting.watch.is_none());
+        let fixed = |step: &Step| !step.optional || step.when.time().is_some();
+        self.timed.retain(|(_, step)| fixed(&steps[*step]));
     }
 
     /// The run begins: what waits for no step is watched from now on.

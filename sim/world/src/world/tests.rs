@@ -10,7 +10,8 @@ const SECOND: u64 = 1_000_000_000;
 
 fn options(seed: u64) -> RunOptions {
     let wall_limit = Duration::from_secs(120);
-    RunOptions { seed, quirks: drbd::quirks::Quirks::default(), keep_log: false, wall_limit }
+    let quirks = drbd::quirks::Quirks::default();
+    RunOptions { seed, quirks, keep_log: false, wall_limit, marks: true }
 }
 
 /// Three hosts, two volumes, no faults.
