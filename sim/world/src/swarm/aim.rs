@@ -192,7 +192,7 @@ impl Aim {
         };
         let there = there.filter(|host| luck.below(5) < 3 && self.victims.contains(host));
         let host = there.or_else(|| luck.pick(&self.victims).cloned()).unwrap_or_default();
-        let lasts = lasts(luck);
+        let lasts = lasts(luck).min(plan.end / 2);
         let of_undo = |action| aimed(&undo, after(id, lasts), action);
         if self.disk {
             let resource = plan.scenario.resource[0].name.clone();
@@ -288,6 +288,7 @@ fn restart_vms(plan: &mut Plan, id: &str, host: &str, lasts: u64, luck: &mut Luc
             true => (luck.pick(&homes).cloned(), wait),
             false => (Some(host.to_owned()), lasts + wait),
         };
+        let wait = wait.min(plan.end);
         for vm in plan.vms_with(vm) {
             let action = Do::MoveVm { vm, to: to.clone() };
             plan.steps.push(Step { id: None, when: after(id, wait), action, optional: true });

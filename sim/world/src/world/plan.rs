@@ -122,6 +122,10 @@ impl World {
     pub(super) fn perform(&mut self, deed: Deed) {
         match deed {
             Deed::Boot(host) => self.boot(host),
+            // Its network is gone already: it is to go down once it goes on.
+            Deed::ShutDown(host) if self.hosts[host].is_frozen() => {
+                self.later(1_000_000_000, Deed::ShutDown(host));
+            }
             Deed::ShutDown(host) => self.shut_down(host),
             Deed::StartVms(host) => self.start_dead_vms(host),
             Deed::Adjust => {
