@@ -310,6 +310,11 @@ mod tests {
         assert_eq!(fuzz.batches, [(vec![Source::Drawn], Seeds::From(7))]);
         let quirk = asked(&["--quirk", "any"]).expect("runs");
         assert_eq!((quirk.batches[0].1, quirk.time), (Seeds::From(0), Some(QUIRK_TIME)));
+        let family = asked(&["--family", "quorum"]).expect("runs");
+        let quorum = || vec![Source::Family("quorum".to_owned())];
+        assert_eq!(family.batches, [(quorum(), Seeds::Range(0, 49))]);
+        let one = asked(&["--family", "quorum", "--seed", "3"]).expect("runs");
+        assert_eq!(one.batches, [(quorum(), Seeds::Range(3, 3))]);
         assert!(asked(&["flaping-link"]).unwrap_err().contains("did you mean flapping-link?"));
     }
 }

@@ -254,6 +254,17 @@ mod tests {
     }
 
     #[test]
+    fn runs_are_counted_by_what_they_passed() {
+        let mut hits = Hits::default();
+        hits.add(&[0b101, 1]);
+        hits.add(&[0b100]);
+        let names = ["a"; 65];
+        let counts = hits.named(&names).into_iter().map(|(_, runs)| runs);
+        let set: Vec<_> = counts.enumerate().filter(|(_, runs)| *runs > 0).collect();
+        assert_eq!(set, [(0, 1), (2, 2), (64, 1)]);
+    }
+
+    #[test]
     fn a_few_plans_need_not_check_everything() {
         let mut tally = Tally::default();
         (0..19).for_each(|i| tally.add(job(i), done(i, true)));

@@ -74,7 +74,8 @@ pub(super) fn draw(luck: &Luck, family: Family, plan: &mut Plan, chosen: &mut Ve
     }
     let breaks_disk = chosen.iter().any(|kind| matches!(*kind, "disk-error" | "disk-silent"));
     let mut aim = Aim { number: 0, victims: plan.victims.clone(), disk: false };
-    if family == Family::Disk && which.coin() && !plan.weak_disk.is_empty() {
+    let has_copy = plan.scenario.resource[0].diskful.contains(&plan.weak_disk);
+    if family == Family::Disk && which.coin() && has_copy {
         // Nobody knows when the disk breaks: nothing but its own host may fail at any time.
         aim.disk = true;
         plan.broken.push((0, u64::MAX, false));
