@@ -133,6 +133,8 @@ fn bad_flags_say_where_and_what_to_do() {
             &["--jobs", "many"],
             &["--log", "full"],
             &["--quirk", "no-such-quirk"],
+            &["--family", "qorum"],
+            &["--family", "quorum", "flapping-link"],
             &["flaping-link"],
             &["no/such/*"],
             &["--file", "absent.toml"],
@@ -200,6 +202,22 @@ fn bad_scenarios_say_where_and_what_to_do() {
     golden("bad-scenarios.txt", &transcript(&files, &lines));
 }
 
+/// The families, and what reaching nothing looks like.
+#[test]
+fn families_are_listed_and_drawn_from() {
+    let folder = scratch("families");
+    golden("families.txt", &text(&sim(&folder, &["--family", "list"]).stdout));
+    let (output, json) = results(&folder, &["--family", "beyond", "--seeds", "0..2"]);
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), 0, "{said}");
+    assert!(said.contains("2 plans beyond the budget, safety only"), "{said}");
+    assert_eq!((&json["safety_only"], &json["drawn"]), (&2.into(), &2.into()));
+    let failing = sim(&folder, &["--family", "power", "--seed", "3", "--drill", "panic"]);
+    let said = text(&failing.stdout);
+    assert!(said.contains("replay   cargo xtask sim --family power --seed 3"), "{said}");
+    assert!(said.contains("see      target/sim/runs/power-3/"), "{said}");
+}
+
 #[test]
 fn scenarios_are_listed() {
     golden("list.txt", &text(&sim(&scratch("list"), &["--list"]).stdout));
@@ -259,6 +277,10 @@ fn one_job_and_two_give_the_same_traces_in_the_same_order() {
     let two = results(&scratch("jobs-2"), &["--seeds", "0..8", "--jobs", "2"]).1;
     assert_eq!(one["runs"].as_array().map(Vec::len), Some(8));
     assert_eq!(one["runs"], two["runs"]);
+    assert_eq!(one["marks"], two["marks"]);
+    let points = one["marks"]["points"].as_object().expect("fist points by name");
+    assert!(points["drbd.role.promote.done"].as_u64().is_some_and(|runs| runs > 4));
+    assert!(one["marks"]["sometimes"]["primary.up-to-date"].as_u64() > Some(0));
 }
 
 /// Drills: runs that misbehave on purpose, one for each way of ending badly.

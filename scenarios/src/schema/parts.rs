@@ -163,7 +163,13 @@ const STEP: Part = Part {
         ),
         may("wait", Quantity(Duration), "0s", "So long after that."),
         need("do", Do, "What: one verb."),
-        may("optional", Flag, "false", "It is no failure if its time never comes."),
+        may(
+            "optional",
+            Flag,
+            "false",
+            "It is no failure if its time never comes. One that waits for its moment when `heal-all` \
+             strikes does not strike any more.",
+        ),
     ],
     example: "[[step]]\nid    = \"return\"\nafter = { vm = \"vm-a\", acked-writes = 500 }\n\
               wait  = \"5s\"\ndo    = { boot = \"bravo\" }\n",

@@ -123,6 +123,7 @@ pub struct Host {
     stepping: Option<usize>,
     tracing: bool,
     metadata: bool,
+    unmarked: bool,
     /// A clean shutdown asked for its last flush, and has it.
     flushing: bool,
     flushed: bool,
@@ -171,6 +172,7 @@ impl Host {
             stepping: None,
             tracing: false,
             metadata: false,
+            unmarked: false,
             flushing: false,
             flushed: false,
             done: Vec::new(),
@@ -231,6 +233,22 @@ impl Host {
     /// Tells of every write to DRBD's metadata from now on, or no longer.
     pub fn watch_metadata(&mut self, yes: bool) {
         self.metadata = yes;
+    }
+
+    /// Engines note no fist points: for who measures what that costs.
+    pub fn mute_points(&mut self) {
+        self.unmarked = true;
+    }
+
+    /// Fist points that the engines of this host passed, in all their lives; see
+    /// [`drbd::core::points::POINTS`].
+    pub fn passed(&self) -> Vec<u64> {
+        let mut all = Vec::new();
+        for words in self.slots.iter().map(Slot::passed) {
+            all.resize(words.len().max(all.len()), 0);
+            all.iter_mut().zip(words).for_each(|(sum, word)| *sum |= word);
+        }
+        all
     }
 
     // ---- life ----
@@ -344,7 +362,11 @@ impl Host {
         let fixed = &slot.fixed;
         let luck = self.config.luck.fork_n("engine", boots << 32 | u64::from(slot.life));
         let luck = luck.fork_n("resource", at as u64).u64();
-        slot.engine = Some(Resource::new(fixed.config.clone(), luck, self.config.quirks));
+        let mut engine = Resource::new(fixed.config.clone(), luck, self.config.quirks);
+        if self.unmarked {
+            engine.mute_points();
+        }
+        slot.engine = Some(engine);
         let (owner, here) = ((at as u64) << 8, self.config.net);
         let listener = net.tcp_listen(here, fixed.listen, tcp_options(), owner | LISTENER);
         slot.listener = listener.ok();

@@ -57,6 +57,8 @@ pub(crate) struct Slot {
     pub wake: SimTime,
     /// When `Down` is asked for again.
     pub again: SimTime,
+    /// Fist points that engines of earlier boots passed.
+    passed: Vec<u64>,
 }
 
 impl Slot {
@@ -70,11 +72,21 @@ impl Slot {
             listener: None,
             wake: SimTime::FAR,
             again: SimTime::FAR,
+            passed: Vec::new(),
         }
+    }
+
+    /// Fist points that the engines have passed, in all lives.
+    pub fn passed(&self) -> Vec<u64> {
+        let now = self.engine.as_ref().map(|engine| engine.passed().words()).unwrap_or_default();
+        let words = self.passed.len().max(now.len());
+        let word = |from: &[u64], at: usize| from.get(at).copied().unwrap_or(0);
+        (0..words).map(|at| word(&self.passed, at) | word(&now, at)).collect()
     }
 
     /// The kernel is gone: nobody is told.
     pub fn lost(&mut self) {
+        self.passed = self.passed();
         self.engine = None;
         self.phase = Phase::Gone;
         self.links.clear();

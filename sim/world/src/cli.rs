@@ -18,6 +18,7 @@ Examples:
   cargo xtask sim 'primary-*' --seeds 0..20   scenarios by name, each with twenty seeds
   cargo xtask sim --seed 0x5eed91c4           one drawn plan again
   cargo xtask sim --for 10m                   drawn plans for ten minutes, until one fails
+  cargo xtask sim --family quorum --for 10m   drawn plans of one family; `--family list` shows all
   cargo xtask sim --twice --seeds 0..200      each twice in two processes; traces must not differ
   cargo xtask sim --quirk list                bugs that can be put back, and what catches them
   cargo xtask sim --quirk NAME --for 2m       put one back, draw plans until it is caught
@@ -64,6 +65,9 @@ pub struct Cli {
     /// Each run twice, in two processes; their traces must be the same
     #[arg(long)]
     pub twice: bool,
+    /// Drawn plans of one family, or `list`
+    #[arg(long, value_name = "NAME|list", conflicts_with_all = ["names", "file"])]
+    pub family: Option<String>,
     /// A bug to put back; `none` if the file names one; or `list`. Stops at the first failure
     #[arg(long, value_name = "NAME|none|list")]
     pub quirk: Option<String>,

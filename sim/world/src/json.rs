@@ -43,6 +43,7 @@ pub fn document(tally: &mut Tally, frame: &Frame, exit_code: u8) -> Value {
         },
         "seeds": tally.seeds.len(),
         "drawn": tally.drawn,
+        "safety_only": tally.safety_only,
         "healed": tally.healed,
         "sim_seconds": seconds(tally.sim_ns),
         "cpu_seconds": seconds(tally.cpu_ns),
@@ -55,6 +56,10 @@ pub fn document(tally: &mut Tally, frame: &Frame, exit_code: u8) -> Value {
         "excused_share": share(tally.excused_plans),
         "faults": tally.faults,
         "recovery": recovery,
+        "marks": {
+            "points": marks(tally.points.named(drbd::core::points::POINTS)),
+            "sometimes": marks(tally.sometimes.named(sim::world::SOMETIMES)),
+        },
         "failures": failures,
         "signatures": tally.groups.iter().map(signature).collect::<Vec<_>>(),
         "known": tally.known.iter().map(known).collect::<Vec<_>>(),
@@ -86,6 +91,11 @@ fn skip((name, why): &(String, String)) -> Value {
 /// What the file says that it replays.
 fn replayed(it: &scenarios::Replay) -> Value {
     json!({"seed": it.seed, "commit": it.commit, "breaks": it.breaks, "quirk": it.quirk})
+}
+
+/// Name: runs that had it.
+fn marks(named: Vec<(&str, u64)>) -> Map<String, Value> {
+    named.into_iter().map(|(name, runs)| (name.to_owned(), json!(runs))).collect()
 }
 
 fn failure((job, done, failed): &Failure) -> Value {

@@ -1,6 +1,7 @@
 //! The simulator: a pool of hosts under faults, its promises, and the runner.
 
 pub mod bench;
+pub mod budget;
 pub mod check;
 pub mod drive;
 pub mod ledger;

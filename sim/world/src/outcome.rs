@@ -15,6 +15,8 @@ pub struct RunOptions {
     pub keep_log: bool,
     /// The run is cut after this much wall time.
     pub wall_limit: std::time::Duration,
+    /// Notes fist points and states for the coverage; the trace is the same without.
+    pub marks: bool,
 }
 
 /// The result of one run.
@@ -36,6 +38,13 @@ pub struct Outcome {
     pub recovery: BTreeMap<&'static str, Vec<u64>>,
     /// Faults that struck, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// The plan is beyond the budget: see [`crate::budget`].
+    pub safety_only: bool,
+    /// Fist points that the engines passed: a bit each, in the order of
+    /// [`drbd::core::points::POINTS`].
+    pub points: Vec<u64>,
+    /// States that were seen: a bit each, in the order of [`crate::world::SOMETIMES`].
+    pub sometimes: Vec<u64>,
     /// The log, if it was kept: one line per event.
     pub log: Vec<LogLine>,
     /// What pictures are made of, if the log was kept.

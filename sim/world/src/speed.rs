@@ -154,10 +154,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 const SPEED: &str = "simulated s per CPU s";
 
 fn lifetimes(all: &mut Vec<Measured>) -> Result<(), String> {
-    let mut speeds = Vec::new();
+    let (mut speeds, mut without) = (Vec::new(), Vec::new());
     for seed in 0..REPEATS {
         eprintln!("lifetime-3/100io, run {} of {REPEATS}", seed + 1);
-        let run = alone(move || lifetime::measure(seed))?;
+        let run = alone(move || lifetime::measure(seed, true))?;
         if let Some(failure) = &run.outcome.failure {
             return Err(format!("the measured run fails, seed {seed}: {}", failure.what));
         }
@@ -170,7 +170,15 @@ fn lifetimes(all: &mut Vec<Measured>) -> Result<(), String> {
                 target: Some(Target::AtMost(150.0)),
             });
         }
+        without.push(alone(move || lifetime::measure(seed, false))?.speed());
     }
+    let marked = speeds.iter().zip(&without).map(|(with, without)| with / without).collect();
+    all.push(Measured {
+        name: "lifetime-3 with marks to without",
+        value: median(marked),
+        unit: "",
+        target: Some(Target::AtLeast(0.95)),
+    });
     let (value, target) = (median(speeds), Some(Target::AtLeast(1_000.0)));
     all.insert(0, Measured { name: "lifetime-3/100io", value, unit: SPEED, target });
     Ok(())

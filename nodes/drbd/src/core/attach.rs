@@ -8,6 +8,7 @@ use super::config::Config;
 use super::event::{Action, CommandId, IoTag, Lower, LowerResult, Notice, Refusal};
 use super::locks::Locks;
 use super::parts::{Device, LowerUse, Work};
+use super::points::reach;
 use crate::ids::{Blocks, NodeId, Uuid, VolumeNumber};
 use crate::meta::{self, AlBlock, Layout, MdFlags, PeerFlags, Superblock};
 use crate::page::{Page, Payload};
@@ -165,6 +166,7 @@ impl Resource {
         let md = superblock.and_then(|block| Superblock::decode(block, &layout).ok());
         let size = self.devices[v].size;
         let Some(md) = md.filter(|md| md.effective_size == 0 || md.effective_size == size) else {
+            reach!(self, AttachRefused);
             self.set_disk(v, DiskState::Diskless);
             if let Some(id) = self.devices[v].attach_reply.take() {
                 self.out.push(Action::Reply(id, Err(Refusal::BadMetadata)));
@@ -195,6 +197,12 @@ impl Resource {
         device.md = md;
         device.crashed_primary = crashed;
         device.unclean = !clean;
+        if !clean {
+            reach!(self, AttachReplaysLog);
+        }
+        if crashed {
+            reach!(self, AttachCrashed);
+        }
         self.mark_attached(v);
     }
 
@@ -225,10 +233,13 @@ impl Resource {
         let device = &mut self.devices[v];
         let flags = device.md.flags;
         let disk = if !flags.has(MdFlags::CONSISTENT) {
+            reach!(self, AttachInconsistent);
             DiskState::Inconsistent
         } else if !flags.has(MdFlags::WAS_UP_TO_DATE) {
+            reach!(self, AttachOutdated);
             DiskState::Outdated
         } else {
+            reach!(self, AttachUpToDate);
             DiskState::UpToDate
         };
         if let Some(id) = device.attach_reply.take() {
@@ -243,6 +254,7 @@ impl Resource {
             device.md.peers.iter().map(|p| p.dagtag).max().unwrap_or(0).max(self.dagtag.0);
         let asks = self.conns.iter().any(|conn| conn.connected() && conn.config.diskful);
         if asks {
+            reach!(self, AttachNegotiates);
             self.set_disk(v, DiskState::Negotiating);
             self.negotiate_attach(v, disk);
         } else {
@@ -330,6 +342,7 @@ impl Resource {
     /// A page of the bitmap is durable, as it was when it was submitted.
     fn bitmap_page_written(&mut self, v: usize, page: u64) {
         if self.devices[v].bm_flight.remove(&page) == Some(true) {
+            reach!(self, BitmapWrittenAgain);
             return self.write_bitmap_page(v, page);
         }
         if let Some(write) = self.devices[v].al_pending.as_mut()
@@ -410,10 +423,12 @@ impl Resource {
         if matches!(self.devices[v].disk, DiskState::Diskless | DiskState::Failed) {
             return;
         }
+        reach!(self, DiskFailed);
         self.set_disk(v, DiskState::Failed);
         self.notice(Notice::Note("Local IO failed, detaching".to_owned()));
         self.drop_disk(v);
         if self.role == Role::Primary {
+            reach!(self, DiskFailedPrimary);
             self.devices[v].new_uuid = true;
         }
     }
@@ -520,6 +535,7 @@ impl Resource {
     }
 
     pub(super) fn detached(&mut self, v: usize, reply: Option<CommandId>) {
+        reach!(self, DetachedClean);
         self.drop_disk(v);
         if let Some(id) = reply {
             self.out.push(Action::Reply(id, Ok(())));

@@ -6,6 +6,7 @@ use super::config::{Quorum, RrConflict};
 use super::event::{Notice, Refusal};
 use super::handshake::{self, Bugs, Outcome, Side, Verdict};
 use super::parts::{Conn, Greeting, Offer, PeerDevice};
+use super::points::reach;
 use crate::ids::{Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::MdFlags;
 use crate::packet::{Packet, PeerState, Sizes, UuidFlags, Uuids};
@@ -210,6 +211,7 @@ impl Resource {
         });
         let good = matches!(device.disk, DiskState::UpToDate | DiskState::Consistent);
         if established && left_out && good && self.role != Role::Primary {
+            reach!(self, UuidOutdatedBy);
             self.set_disk(v, DiskState::Outdated);
         }
     }
@@ -260,12 +262,17 @@ impl Resource {
         }
         let disk = match state.disk {
             DiskState::UpToDate | DiskState::Consistent if self.distrusts(c, v) => {
+                reach!(self, PeerNotTrusted);
                 DiskState::Outdated
             }
             DiskState::UpToDate | DiskState::Consistent if self.misses_writes(c, v) => {
+                reach!(self, PeerMissesWrites);
                 DiskState::Outdated
             }
-            DiskState::UpToDate if self.is_doubtful(c, v) => DiskState::Consistent,
+            DiskState::UpToDate if self.is_doubtful(c, v) => {
+                reach!(self, PeerDoubtful);
+                DiskState::Consistent
+            }
             DiskState::Attaching | DiskState::Detaching | DiskState::Failed => DiskState::Diskless,
             DiskState::Negotiating => return,
             disk => disk,
@@ -295,6 +302,7 @@ impl Resource {
 
     /// The copy that a Primary works on was written by another Primary: this one's time is over.
     fn give_way(&mut self, c: usize) {
+        reach!(self, GivesWay);
         match self.rr_conflict() {
             Refusal::HandshakeRetry => self.retry_link(c),
             _ => {
@@ -467,6 +475,8 @@ impl Resource {
         let bugs = Bugs { ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") };
         let verdict = handshake::decide(&mine, &theirs, bugs);
         let name = verdict.outcome.name();
+        self.passed.reach_named("drbd.handshake.rule.", verdict.rule);
+        self.passed.reach_named("drbd.handshake.verdict.", name);
         self.notice(Notice::Handshake(node, VolumeNumber(v as u16), verdict.rule, name));
         verdict
     }
@@ -475,14 +485,17 @@ impl Resource {
     fn refusal(&mut self, c: usize, v: usize, verdict: Verdict) -> Option<Refusal> {
         let theirs = self.conns[c].volumes[v].uuids.as_ref().map_or(Uuid::NONE, |u| u.current);
         if self.takes_up(v, theirs) {
+            reach!(self, TakesUpGeneration);
             return Some(Refusal::HandshakeRetry);
         }
         let primary = self.role == Role::Primary;
         match verdict.outcome {
             Outcome::SplitBrain(_) | Outcome::Unrelated if self.is_unsettled(c, v) => {
+                reach!(self, RefusedUnsettled);
                 Some(Refusal::HandshakeRetry)
             }
             Outcome::SplitBrain(_) => {
+                reach!(self, RefusedSplitBrain);
                 self.notice(Notice::Note("Split-Brain detected, dropping connection!".to_owned()));
                 Some(Refusal::HandshakeDisconnect)
             }
@@ -491,14 +504,22 @@ impl Resource {
                 Some(Refusal::HandshakeDisconnect)
             }
             Outcome::Target(_) if primary && self.outranks(c, v) => {
+                reach!(self, RefusedOutranks);
                 self.assert_generation(v);
                 Some(Refusal::HandshakeRetry)
             }
             Outcome::Target(_) if primary && self.devices[v].disk >= DiskState::Consistent => {
+                reach!(self, RefusedConflict);
                 Some(self.rr_conflict())
             }
-            Outcome::Target(_) if self.follows_elsewhere(c, v) => Some(Refusal::HandshakeRetry),
-            Outcome::Target(_) if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
+            Outcome::Target(_) if self.follows_elsewhere(c, v) => {
+                reach!(self, RefusedElsewhere);
+                Some(Refusal::HandshakeRetry)
+            }
+            Outcome::Target(_) if primary && self.peer_moved_on(c, v) => {
+                reach!(self, RefusedMovedOn);
+                Some(self.rr_conflict())
+            }
             Outcome::Target(_) if primary && self.is_elsewhere(c, v) => {
                 match self.is_outranked(c, v) {
                     true => Some(self.rr_conflict()),
@@ -507,6 +528,9 @@ impl Resource {
             }
             Outcome::Source(_) if self.conns[c].volumes[v].state?.role == Role::Primary => {
                 let good = self.conns[c].volumes[v].state?.disk >= DiskState::Consistent;
+                if good {
+                    reach!(self, RefusedPeerPrimary);
+                }
                 match self.is_outranked(c, v) {
                     true => good.then_some(Refusal::HandshakeRetry),
                     false => good.then(|| self.rr_refusal()),
@@ -625,6 +649,7 @@ impl Resource {
     /// The connect is committed: both sides go on as their verdicts say.
     pub(super) fn connected(&mut self, c: usize) {
         if self.offer_is_stale(c) {
+            reach!(self, OfferStale);
             // The peer has judged what is no longer true: both start again.
             return self.retry_link(c);
         }
@@ -710,8 +735,10 @@ impl Resource {
                 !uuids.current.is_none() && !uuids.current.same(self.devices[v].md.current)
             });
             if diskless_primary && other && mine > DiskState::Outdated {
+                reach!(self, DisklessOutdates);
                 self.set_disk(v, DiskState::Outdated);
             } else if mine == DiskState::UpToDate && self.presents_the_unknown(c, v) {
+                reach!(self, DisklessUnknown);
                 // It saw a Primary that went on without this copy, or one whose word came to
                 // nothing: it will say which when asked.
                 self.set_disk(v, DiskState::Consistent);
@@ -747,6 +774,7 @@ impl Resource {
                 })
             };
             if all && self.devices[v].disk == DiskState::Outdated {
+                reach!(self, EverybodyHere);
                 self.set_disk(v, DiskState::Consistent);
             }
         }
@@ -785,6 +813,7 @@ impl Resource {
             let held = self.is_held(v);
             let trusted = (trusted && !held) || self.is_best(v);
             if self.devices[v].disk == DiskState::Consistent && trusted && !syncs {
+                reach!(self, TrustsPrimary);
                 self.set_disk(v, DiskState::UpToDate);
             }
         }
@@ -832,6 +861,7 @@ impl Resource {
             self.offer(c, v, UuidFlags::RESYNC);
         }
         if self.volume_offer_is_stale(c, v) {
+            reach!(self, RenegotiatedStale);
             return self.retry_link(c);
         }
         let verdict = self.verdict(c, v);
@@ -846,7 +876,10 @@ impl Resource {
                 }
                 return;
             }
-            Outcome::Target(_) if in_use => return self.retry_link(c),
+            Outcome::Target(_) if in_use => {
+                reach!(self, RenegotiatedInUse);
+                return self.retry_link(c);
+            }
             _ => self.apply(c, v, verdict.outcome),
         }
         if self.devices[v].disk == DiskState::Negotiating {
@@ -865,7 +898,10 @@ impl Resource {
                 self.set_disk(v, disk);
             }
             _ if waiting => {}
-            _ if self.is_another(v) => self.set_disk(v, disk.min(DiskState::Outdated)),
+            _ if self.is_another(v) => {
+                reach!(self, AttachAnother);
+                self.set_disk(v, disk.min(DiskState::Outdated));
+            }
             _ => {
                 if disk == DiskState::UpToDate {
                     self.devices[v].exposed = self.devices[v].md.current;

@@ -19,6 +19,7 @@ mod generation;
 pub mod handshake;
 mod locks;
 mod parts;
+pub mod points;
 mod pulse;
 pub mod quorum;
 mod replicate;
@@ -37,6 +38,7 @@ use crate::state::{ConnState, DiskState, ReplState, Role};
 use config::Config;
 use event::{Action, CommandId, Event, Notice, Request, RequestId};
 use parts::{AppRequest, Conn, Device, LowerUse, PeerRequest, Work};
+use points::Passed;
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -84,6 +86,8 @@ pub struct Resource {
     far_primaries: NodeMask,
     /// Numbers resync requests.
     serial: u64,
+    /// Fist points.
+    passed: Passed,
 }
 
 /// What checkers, `drbdsetup status` and reports read of one volume.
@@ -163,6 +167,7 @@ impl Resource {
             lost_primary: None,
             far_primaries: NodeMask::NONE,
             serial: 0,
+            passed: Passed::default(),
         }
     }
 
@@ -292,6 +297,14 @@ impl Resource {
         }
     }
 
+    /// Fist points that were passed.
+    pub fn passed(&self) -> &Passed {
+        &self.passed
+    }
+    /// Notes no fist points from now on.
+    pub fn mute_points(&mut self) {
+        self.passed.mute();
+    }
     /// Configuration.
     pub fn config(&self) -> &Config {
         &self.config

@@ -4,6 +4,7 @@
 use super::Resource;
 use super::config::OnLoss;
 use super::event::{Action, Notice};
+use super::points::reach;
 use super::quorum::{self, Ballot, Voter};
 use crate::ids::{NodeId, NodeMask, Time, VolumeNumber};
 use crate::meta::{MdFlags, PeerFlags};
@@ -52,6 +53,7 @@ impl Resource {
                 continue;
             }
             if has {
+                reach!(self, QuorumBackPrimary);
                 // Without this Primary, copies may have become what they were not when it lost
                 // touch with them: its next write begins a session. (DRBD's does only if a copy
                 // falls behind.)
@@ -60,6 +62,9 @@ impl Resource {
             } else if self.devices[v].has_disk() {
                 self.devices[v].md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, true);
                 self.touch_md(v);
+            }
+            if !has {
+                reach!(self, QuorumLostPrimary);
             }
         }
     }
@@ -104,7 +109,30 @@ impl Resource {
             });
         let ballot = Ballot { me, others: &others, had_quorum: device.quorum, peer_vouches };
         let (q, redundancy) = (self.config.quorum, self.config.quorum_minimum_redundancy);
-        quorum::has_quorum(q, redundancy, &ballot) || self.last_man(v)
+        if let Some(by) = quorum::won_by(q, redundancy, &ballot) {
+            self.note_quorum(by, &others);
+            return true;
+        }
+        let last = self.last_man(v);
+        if last {
+            reach!(self, QuorumLastMan);
+        }
+        last
+    }
+
+    fn note_quorum(&self, by: quorum::By, others: &[Voter]) {
+        match by {
+            quorum::By::NoRules => return,
+            quorum::By::Peer => return reach!(self, QuorumVouched),
+            quorum::By::Votes => reach!(self, QuorumByVotes),
+            quorum::By::TieBreaker => reach!(self, QuorumByTieBreaker),
+        }
+        if others.contains(&Voter::Quorumless) {
+            reach!(self, QuorumByQuorumless);
+        }
+        if others.contains(&Voter::Outdated) {
+            reach!(self, QuorumByOutdated);
+        }
     }
 
     /// A node that was alone with quorum when it stopped has it again once its disk is UpToDate.
@@ -125,6 +153,12 @@ impl Resource {
         let forced = self.roles.fail_io;
         let suspended = !forced && (self.user_suspended || (primary && (lost_quorum || no_data)));
         if suspended != self.suspended {
+            match (suspended, lost_quorum, no_data) {
+                (false, ..) => reach!(self, Resumed),
+                (true, true, _) => reach!(self, SuspendedQuorum),
+                (true, false, true) => reach!(self, SuspendedData),
+                (true, false, false) => {}
+            }
             self.suspended = suspended;
             self.changed = true;
             self.notice(Notice::Suspended(suspended));

@@ -123,14 +123,15 @@ fn thread_cpu_ns() -> u64 {
     now.tv_sec as u64 * SECOND + now.tv_nsec as u64
 }
 
-/// Runs it once.
-pub fn measure(seed: u64) -> Lifetime {
+/// Runs it once, with or without marks.
+pub fn measure(seed: u64, marks: bool) -> Lifetime {
     let scenario = scenario();
     let options = RunOptions {
         seed,
         quirks: drbd::quirks::Quirks::default(),
         keep_log: false,
         wall_limit: Duration::from_secs(600),
+        marks,
     };
     let before = thread_cpu_ns();
     let outcome = run(&scenario, &options);

@@ -58,15 +58,21 @@ impl Cli {
         asked.settings = self.set.iter().map(|set| (set.path.clone(), set.value.clone())).collect();
         asked.quirk = self.quirk.clone().filter(|quirk| quirk != NONE);
         let sources = self.sources(&mut asked)?;
+        let drawn = match &self.family {
+            Some(family) => Source::Family(family.clone()),
+            None => Source::Drawn,
+        };
         let bare = self.seed.is_none() && self.seeds.is_none() && self.time.is_none();
         if let (Some(sources), true) = (&sources, bare) {
             let seed = asked.replay.as_ref().map_or(0, |replay| replay.seed);
             asked.batches = vec![(sources.clone(), Seeds::Range(seed, seed))];
+        } else if bare && asked.quirk.is_none() && self.family.is_some() {
+            asked.batches = vec![(vec![drawn], Seeds::Range(0, DRAWN - 1))];
         } else if bare && asked.quirk.is_none() {
             let all = scenarios::BUILTIN.iter().map(|file| Source::Builtin(file.path.to_owned()));
             let mut found = Vec::new();
             all.into_iter().try_for_each(|it| self.take(it, &mut asked, &mut found))?;
-            let drawn = (vec![Source::Drawn], Seeds::Range(0, DRAWN - 1));
+            let drawn = (vec![drawn], Seeds::Range(0, DRAWN - 1));
             asked.batches = vec![(found, Seeds::Range(0, 0)), drawn];
         } else {
             let first = self.seed.unwrap_or(0);
@@ -81,7 +87,7 @@ impl Cli {
                             remedy: name a scenario or a --file"
                     .to_owned());
             }
-            asked.batches = vec![(sources.unwrap_or(vec![Source::Drawn]), seeds)];
+            asked.batches = vec![(sources.unwrap_or(vec![drawn]), seeds)];
         }
         Ok(asked)
     }
@@ -238,6 +244,11 @@ mod tests {
         let bare = asked(&[]).expect("runs");
         assert_eq!(bare.batches[0].0.len(), scenarios::BUILTIN.len());
         assert_eq!(bare.batches[1], (vec![Source::Drawn], Seeds::Range(0, 49)));
+        let quorum = || vec![Source::Family("quorum".to_owned())];
+        let family = asked(&["--family", "quorum"]).expect("runs");
+        assert_eq!(family.batches, [(quorum(), Seeds::Range(0, 49))]);
+        let one = asked(&["--family", "quorum", "--seed", "3"]).expect("runs");
+        assert_eq!(one.batches, [(quorum(), Seeds::Range(3, 3))]);
         let one = asked(&["--seed", "0x10"]).expect("runs");
         assert_eq!(one.batches, [(vec![Source::Drawn], Seeds::Range(16, 16))]);
         let last = asked(&["--seed", "18446744073709551615"]).expect("runs");

@@ -51,7 +51,11 @@ pub fn headline(job: &Job, done: &Done, failed: &Failed) -> String {
     if is_whole(done) {
         return format!("FAIL  {}  {label} {}", done.name, failed.promise);
     }
-    let name = if job.source == Source::Drawn { "drawn plan" } else { &done.name };
+    let name = match &job.source {
+        Source::Drawn => "drawn plan",
+        Source::Family(family) => &format!("drawn plan of {family}"),
+        _ => &done.name,
+    };
     let at = failed.at.map_or(String::new(), |at| format!("  t={}", text::at(at)));
     format!("FAIL  {name}  seed {}{at}  {label} {}", text::seed(job.seed), failed.promise)
 }
@@ -162,6 +166,7 @@ pub fn replay(job: &Job, done: &Done) -> String {
     let mut words = vec!["cargo xtask sim".to_owned()];
     match &job.source {
         Source::Drawn => {}
+        Source::Family(family) => words.push(format!("--family {family}")),
         Source::Builtin(_) => words.push(done.name.clone()),
         Source::File { path, .. } => words.push(format!("--file {}", quoted(path))),
     }

@@ -14,6 +14,8 @@ use tally::{Known, Tally, percentile};
 
 /// Failing runs that are shown in full; the others have a line each.
 pub const SHOWN: usize = 3;
+/// Drawn plans after which a point or state that was never seen is listed by name.
+const ENOUGH_TO_MISS: u64 = 500;
 /// Lines of what led to a failure that are shown; the kept report has all.
 const STORY: usize = 16;
 /// Seeds that are named of those that fail the same way.
@@ -156,6 +158,7 @@ fn sums(out: &mut String, tally: &mut Tally, frame: &Frame) {
         let of = format!("of {} plans that end healed", text::count(tally.healed.into()));
         listed(out, "excused", vec![format!("{} {of}", counts(&tally.excused, "").join(" · "))]);
     }
+    coverage(out, tally, width);
     let wall = frame.wall.as_nanos().max(1);
     let per_cpu = tally.sim_ns.checked_div(tally.cpu_ns).unwrap_or(0);
     let speed = vec![
@@ -176,6 +179,26 @@ fn sums(out: &mut String, tally: &mut Tally, frame: &Frame) {
         skipped => format!(", {skipped} skipped"),
     };
     let _ = writeln!(out, "{} passed, {} failed{skipped}", tally.passed, tally.failed);
+}
+
+/// What the runs reached of what there is; in a large batch, by name what they did not.
+fn coverage(out: &mut String, tally: &Tally, width: usize) {
+    let points = tally.points.named(drbd::core::points::POINTS);
+    let states = tally.sometimes.named(sim::world::SOMETIMES);
+    let share = |of: &[(&str, u64)]| {
+        format!("{}/{}", of.iter().filter(|(_, runs)| *runs > 0).count(), of.len())
+    };
+    let mut items =
+        vec![format!("fist points {}", share(&points)), format!("sometimes {}", share(&states))];
+    if tally.safety_only > 0 {
+        let of = text::plural(tally.safety_only, "plan");
+        items.push(format!("{of} beyond the budget, safety only"));
+    }
+    listed(out, "coverage", items, width);
+    if tally.drawn >= ENOUGH_TO_MISS {
+        let missed = points.iter().chain(&states).filter(|(_, runs)| *runs == 0);
+        listed(out, "never", missed.map(|(name, _)| (*name).to_owned()).collect(), width);
+    }
 }
 
 /// A heading and items, folded.

@@ -48,6 +48,12 @@ pub struct Tally {
     pub recovery: BTreeMap<String, Vec<u64>>,
     /// Kind: how many.
     pub faults: BTreeMap<String, u64>,
+    /// Plans beyond the budget: only safety was asked of them.
+    pub safety_only: u64,
+    /// By number of the fist point: runs that passed it.
+    pub points: Hits,
+    /// By number of the state: runs in which it held.
+    pub sometimes: Hits,
     /// The failing runs. Only the first of a group has its story.
     pub failures: Vec<Failure>,
     /// The failing runs of one scenario that fail the same way, by their first.
@@ -86,6 +92,26 @@ pub struct Known {
     pub seed: u64,
 }
 
+/// How many runs set each bit.
+#[derive(Default)]
+pub struct Hits(Vec<u64>);
+
+impl Hits {
+    fn add(&mut self, words: &[u64]) {
+        self.0.resize(self.0.len().max(words.len() * 64), 0);
+        for (at, count) in self.0.iter_mut().enumerate() {
+            let word = words.get(at / 64).copied().unwrap_or(0);
+            *count += word >> (at % 64) & 1;
+        }
+    }
+
+    /// Each name and how many runs had it.
+    pub fn named<'a>(&self, names: &[&'a str]) -> Vec<(&'a str, u64)> {
+        let count = |at: usize| self.0.get(at).copied().unwrap_or(0);
+        names.iter().enumerate().map(|(at, name)| (*name, count(at))).collect()
+    }
+}
+
 /// Sums over the runs of one scenario; drawn plans are one.
 #[derive(Default)]
 pub struct PerScenario {
@@ -108,13 +134,16 @@ pub struct PerScenario {
 impl Tally {
     /// Adds one run.
     pub fn add(&mut self, job: Job, mut done: Done) {
-        let drawn = job.source == Source::Drawn;
+        let drawn = job.source.is_drawn();
         let name = if drawn { "drawn".to_owned() } else { done.name.clone() };
         self.per_scenario(&name, job.seed, &done);
         self.runs.push((name, job.seed, done.trace_hash));
         self.seeds.insert(job.seed);
         self.drawn += u64::from(drawn);
         self.healed += u64::from(done.heals);
+        self.safety_only += u64::from(done.safety_only);
+        self.points.add(&done.points);
+        self.sometimes.add(&done.sometimes);
         self.sim_ns += u128::from(done.sim_ns);
         self.cpu_ns += u128::from(done.cpu_ns);
         self.events += u128::from(done.events);
@@ -255,6 +284,17 @@ mod tests {
         tally.judge(&["one-primary", "reads-are-fresh"]);
         assert_eq!((tally.failed, tally.exit_code()), (1, 1));
         assert!(tally.failures[0].2.what.contains("reads-are-fresh"));
+    }
+
+    #[test]
+    fn runs_are_counted_by_what_they_passed() {
+        let mut hits = Hits::default();
+        hits.add(&[0b101, 1]);
+        hits.add(&[0b100]);
+        let names = ["a"; 65];
+        let counts = hits.named(&names).into_iter().map(|(_, runs)| runs);
+        let set: Vec<_> = counts.enumerate().filter(|(_, runs)| *runs > 0).collect();
+        assert_eq!(set, [(0, 1), (2, 2), (64, 1)]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use models::Luck;
 use scenarios::{Scenario, Vary};
 use sim::check::Promise;
 use sim::outcome::{Outcome, RunOptions};
+use sim::swarm::Family;
 use std::collections::BTreeMap;
 
 /// Makes a run on this thread.
@@ -29,6 +30,22 @@ pub fn vary(seed: u64, vary: &BTreeMap<String, Vary>) -> Vec<(String, String)> {
 /// Is there a quirk of this name?
 pub fn is_quirk(name: &str) -> bool {
     drbd::quirks::Quirks::named(name).is_some()
+}
+
+/// The plan that a seed draws in a family.
+pub fn draw_of(family: &str, seed: u64) -> Result<Scenario, String> {
+    let family = Family::named(family).ok_or_else(|| format!("no family is called {family}"))?;
+    Ok(sim::swarm::draw_of(family, seed))
+}
+
+/// Families of drawn plans: name, and what they are about.
+pub fn families() -> Vec<(&'static str, &'static str)> {
+    Family::ALL.iter().map(|family| (family.name(), family.about())).collect()
+}
+
+/// Is only safety asked of this plan?
+pub fn is_safety_only(scenario: &Scenario) -> bool {
+    sim::budget::beyond(scenario).is_some()
 }
 
 /// Names of all promises.

@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub enum Source {
     /// The seed draws it.
     Drawn,
+    /// The seed draws it, in this family.
+    Family(String),
     /// A file of the repository, by path.
     Builtin(String),
     /// Any other file.
@@ -20,6 +22,13 @@ pub enum Source {
         /// What it says.
         text: String,
     },
+}
+
+impl Source {
+    /// Does the seed draw it?
+    pub fn is_drawn(&self) -> bool {
+        matches!(self, Source::Drawn | Source::Family(_))
+    }
 }
 
 /// Ways in which a run can misbehave on purpose: a fire drill for the runner.
@@ -215,6 +224,12 @@ pub struct Done {
     pub faults: BTreeMap<String, u64>,
     /// What could not be kept of it, and what to do about that.
     pub lost: Option<String>,
+    /// The plan is beyond the budget: only safety was asked of it.
+    pub safety_only: bool,
+    /// Fist points, a bit each.
+    pub points: Vec<u64>,
+    /// States, a bit each.
+    pub sometimes: Vec<u64>,
 }
 
 impl Done {
@@ -227,6 +242,8 @@ impl Done {
         self.excused = outcome.excused.into_iter().map(str::to_owned).collect();
         self.recovery = owned(outcome.recovery);
         self.faults = owned(outcome.faults);
+        self.points = outcome.points;
+        self.sometimes = outcome.sometimes;
         self.failed = outcome.failure.map(|failure| Failed {
             severity: failure.class.into(),
             promise: failure.promise.to_owned(),

@@ -120,6 +120,7 @@ fn folder_name(job: &Job, done: &Done) -> String {
     let quirk = job.quirk.as_ref().map_or(String::new(), |quirk| format!("-{quirk}"));
     match job.source {
         Source::Drawn => format!("{}{quirk}", text::seed(job.seed)),
+        Source::Family(ref family) => format!("{family}-{}{quirk}", text::seed(job.seed)),
         _ => {
             let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
             let name: String = done.name.chars().map(plain).take(80).collect();

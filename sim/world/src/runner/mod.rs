@@ -95,11 +95,19 @@ pub fn told(said: Result<(), String>, code: u8) -> u8 {
     }
 }
 
+/// Families of drawn plans and what they are about.
+fn families() -> String {
+    let rows = engine::families().into_iter();
+    let rows = rows.map(|(name, about)| vec![name.to_owned(), about.to_owned()]);
+    report::text::table(&rows.collect::<Vec<_>>())
+}
+
 /// What is only to be printed.
 fn printed(cli: &Cli) -> Option<String> {
     let names = scenarios::BUILTIN.iter().map(|file| format!("{}\n", file.family_and_name()));
     match cli {
         Cli { quirk: Some(quirk), .. } if quirk == "list" => Some(quirks()),
+        Cli { family: Some(family), .. } if family == "list" => Some(families()),
         Cli { list: true, .. } => Some(names.collect()),
         Cli { schema: true, .. } => Some(scenarios::json_schema()),
         Cli { reference: true, .. } => Some(scenarios::reference()),
@@ -117,6 +125,7 @@ fn checked(cli: &Cli) -> Result<Asked, String> {
             "no quirk is called {quirk}\n  remedy: {near}`cargo xtask sim --quirk list` shows all"
         ));
     }
+    cli.family.as_deref().map_or(Ok(()), known_family)?;
     let asked = cli.asked()?;
     if cli.log == Log::Full && Queue::total(&asked) != Some(1) {
         return Err(
@@ -128,6 +137,18 @@ fn checked(cli: &Cli) -> Result<Asked, String> {
         json::writable(path)?;
     }
     Ok(asked)
+}
+
+fn known_family(family: &str) -> Result<(), String> {
+    let known = || engine::families().into_iter().map(|(name, _)| name);
+    if known().any(|name| name == family) {
+        return Ok(());
+    }
+    let near = scenarios::nearest(family, known());
+    let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+    Err(format!(
+        "no family is called {family}\n  remedy: {near}`cargo xtask sim --family list` shows all"
+    ))
 }
 
 fn quirks() -> String {

@@ -40,7 +40,7 @@ impl Common {
         Job {
             index,
             // A drawn plan has no file in which anything could be set.
-            settings: if source == Source::Drawn { Vec::new() } else { self.settings.clone() },
+            settings: if source.is_drawn() { Vec::new() } else { self.settings.clone() },
             source,
             seed,
             quirk: self.quirk.clone(),

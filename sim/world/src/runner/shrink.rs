@@ -141,8 +141,10 @@ fn told_before(path: &Path, job: &Job, failed: &Failed, commit: &str) -> Option<
 
 /// Names the result and what it replays.
 fn named(mut plan: Scenario, (job, _, failed): (&Job, &Done, &Failed), commit: &str) -> Scenario {
-    if job.source == Source::Drawn {
-        plan.name = format!("drawn-{:x}", job.seed);
+    match &job.source {
+        Source::Drawn => plan.name = format!("drawn-{:x}", job.seed),
+        Source::Family(family) => plan.name = format!("drawn-{family}-{:x}", job.seed),
+        _ => {}
     }
     let commit = (!commit.starts_with("unknown")).then(|| commit.to_owned());
     let (breaks, quirk) = (failed.promise.clone(), job.quirk.clone());

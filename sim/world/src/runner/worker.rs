@@ -130,7 +130,8 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
     done.varied = varied;
     scenarios::validate(&scenario).map_err(|invalid| plan(invalid.to_string()))?;
     done.name.clone_from(&scenario.name);
-    done.heals = scenario.heals;
+    done.safety_only = super::engine::is_safety_only(&scenario);
+    done.heals = scenario.heals && !done.safety_only;
     done.lists.clone_from(&scenario.promise);
     let quirks = match &job.quirk {
         None => drbd::quirks::Quirks::default(),
@@ -142,6 +143,7 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
         quirks,
         keep_log: job.keep.is_some(),
         wall_limit: std::time::Duration::from_millis(job.wall_limit_ms),
+        marks: true,
     };
     let mut lost = pictures::Lost::default();
     if let Some(folder) = &job.keep {
@@ -166,6 +168,7 @@ impl Source {
     pub fn label(&self) -> String {
         match self {
             Source::Drawn => "drawn".to_owned(),
+            Source::Family(family) => format!("drawn-{family}"),
             Source::File { path, .. } => path.clone(),
             Source::Builtin(path) => {
                 builtin(path).map_or(path.clone(), |file| file.name().to_owned())
@@ -176,7 +179,7 @@ impl Source {
     /// Path and text, if it is a file.
     pub fn file(&self) -> Result<Option<(&str, &str)>, String> {
         Ok(match self {
-            Source::Drawn => None,
+            Source::Drawn | Source::Family(_) => None,
             Source::File { path, text } => Some((path, text)),
             Source::Builtin(path) => {
                 let file = builtin(path).ok_or_else(|| format!("{path} is not built in"))?;
@@ -188,7 +191,11 @@ impl Source {
     /// The plan of a seed, with values set by hand; and the values that the seed drew.
     pub fn scenario(&self, seed: u64, by_hand: &Settings) -> Result<(Scenario, Settings), String> {
         let Some((path, text)) = self.file()? else {
-            return Ok((super::engine::draw(seed), Settings::new()));
+            let plan = match self {
+                Source::Family(family) => super::engine::draw_of(family, seed)?,
+                _ => super::engine::draw(seed),
+            };
+            return Ok((plan, Settings::new()));
         };
         let read = |settings: &Settings| {
             let setting = |(path, value): &(String, String)| scenarios::Setting {

@@ -107,6 +107,7 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         view: View::new(count, volumes),
         was_broken: false,
         is_broken: false,
+        unwhole: false,
     };
     let notice = (config.ping_int_ms + config.ping_timeout_ms) * 1_000_000;
     let mut resource = Resource {
@@ -120,6 +121,8 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         exclusive: Exclusive::new(count, notice),
         notice,
         roles_changed: false,
+        past_saving: false,
+        forgot: false,
         resynced: vec![false; volumes],
     };
     let copies = resource.copies();
@@ -240,6 +243,9 @@ fn host_of(
 
 /// Is convergence demanded?
 fn heals(scenario: &Scenario) -> bool {
+    if crate::budget::beyond(scenario).is_some() {
+        return false;
+    }
     let asks = |name: &str| scenario.promise.iter().any(|p| p == name);
     scenario.heals || asks("io-resumes") || asks("resync-finishes")
 }
@@ -275,6 +281,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         now: 0,
         horizon: scenario.horizon,
         heals: heals(scenario),
+        safety_only: crate::budget::beyond(scenario).is_some(),
         healed: healed_at(scenario).filter(|_| heals(scenario)),
         convergence: None,
         net,
@@ -300,6 +307,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         excused: Vec::new(),
         recovery: BTreeMap::new(),
         faults: BTreeMap::new(),
+        seen: super::marks::Seen::new(options.marks),
         failure: None,
         next_rest: super::rest::EVERY,
         stopping: false,
@@ -308,7 +316,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         queue: VecDeque::new(),
         arrivals: Vec::new(),
     };
-    world.begin();
+    world.begin(options.marks);
     world
 }
 
@@ -326,13 +334,16 @@ fn slots_of(resources: &[Resource], hosts: usize) -> Vec<Vec<(usize, usize)>> {
 
 impl World {
     /// Power on, resources up, VMs started: the state in which scenarios begin.
-    fn begin(&mut self) {
+    fn begin(&mut self, marks: bool) {
         if self.log.keeps_all() {
             self.log.recorder = Some(Box::new(Recorder::new(self.cast())));
         }
         for host in 0..self.hosts.len() {
             if self.log.keeps_all() {
                 self.hosts[host].trace();
+            }
+            if !marks {
+                self.hosts[host].mute_points();
             }
             self.hosts[host].start(SimTime(0), &mut self.net, &mut self.outs);
             self.collect(host);

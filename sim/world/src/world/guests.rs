@@ -309,7 +309,7 @@ impl World {
 
     fn check_exclusive(&mut self, at: usize, host: usize, flight: &Flight) {
         let resource = &self.resources[at];
-        if !resource.quorum {
+        if !resource.quorum || resource.forgot {
             return;
         }
         let Some(node) = resource.node_on(host) else { return };
@@ -334,7 +334,7 @@ impl World {
         let Some(node) = self.resources[vdi.resource].node_on(host) else { return };
         let volume = vdi.volume.index();
         let pages = pages.unwrap_or_default();
-        if self.vms[vm].runaway.is_some() {
+        if self.vms[vm].runaway.is_some() || self.resources[vdi.resource].past_saving {
             return;
         }
         if pages.len() != flight.at.count as usize {

@@ -92,6 +92,7 @@ impl World {
             What::ShutDown => {
                 self.log.add(self.now, Line::Host(host as u16, "is off"));
                 self.note(&[9, host as u64]);
+                self.loses_power(host);
                 self.host_is_gone(host);
                 if std::mem::take(&mut self.boot_wanted[host]) {
                     self.hosts[host].boot(SimTime(self.now));
@@ -109,6 +110,7 @@ impl World {
             Notice::Role(role) => self.role(at, node, *role),
             Notice::Disk(volume, disk) => {
                 self.resources[at].nodes[node].view.disk[volume.index()] = *disk;
+                self.may_be_whole(at, node);
             }
             Notice::Quorum(volume, yes) => {
                 self.resources[at].nodes[node].view.quorum[volume.index()] = *yes;
@@ -122,6 +124,7 @@ impl World {
             }
             _ => {}
         }
+        self.look_for_marks(at);
         self.edge(host, at, &notice);
         let (host, resource) = (host as u16, at as u16);
         self.log.add(self.now, Line::Notice { host, resource, notice });
@@ -289,7 +292,7 @@ impl World {
     ) {
         let resource = &self.resources[at];
         let place = &resource.nodes[node];
-        if place.is_broken || !place.diskful {
+        if place.is_broken || !place.diskful || resource.past_saving {
             return;
         }
         let ledger = &resource.ledgers[volume];

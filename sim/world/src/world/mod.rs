@@ -6,10 +6,12 @@
 //! at rest. What hosts tell is handled in the order in which it was told, before the next source is
 //! served.
 
+mod beyond;
 mod build;
 mod guests;
 mod heard;
 mod look;
+mod marks;
 mod options;
 mod plan;
 mod resource;
@@ -23,6 +25,7 @@ mod vm;
 mod watch;
 
 pub use build::build;
+pub use marks::SOMETIMES;
 
 use crate::check::{Promise, Tally};
 use crate::log::{Log, What};
@@ -72,6 +75,8 @@ pub struct World {
     horizon: u64,
     /// Convergence is demanded of the plan.
     heals: bool,
+    /// The plan is beyond the budget, see [`crate::budget`].
+    safety_only: bool,
     /// When the plan has healed everything, if that is known.
     healed: Option<u64>,
     /// Was convergence demanded already, and when was it seen?
@@ -104,6 +109,7 @@ pub struct World {
     excused: Vec<&'static str>,
     recovery: BTreeMap<&'static str, Vec<u64>>,
     faults: BTreeMap<&'static str, u64>,
+    seen: marks::Seen,
     failure: Option<Failure>,
     next_rest: u64,
     stopping: bool,
@@ -262,6 +268,10 @@ impl World {
             self.hash.add(host.disk().hash());
         }
         let recording = self.last_of_recording();
+        let mut points = vec![0; drbd::core::points::POINTS.len().div_ceil(64)];
+        for words in self.hosts.iter().map(Host::passed) {
+            points.iter_mut().zip(words).for_each(|(sum, word)| *sum |= word);
+        }
         let log = self.log.lines(&self);
         Outcome {
             trace_hash: self.hash.value(),
@@ -272,6 +282,9 @@ impl World {
             excused: self.excused,
             recovery: self.recovery,
             faults: self.faults,
+            safety_only: self.safety_only,
+            points,
+            sometimes: self.seen.words(),
             log,
             recording,
         }

@@ -74,6 +74,8 @@ impl World {
             *self.faults.entry(kind).or_default() += 1;
             self.last_fault = self.now;
         }
+        self.mark_fault(step);
+        self.weigh(&step.action);
         match &step.action {
             Do::PowerOff { host } => self.power_off(self.host_named(host)),
             Do::Boot { host } => self.boot(self.host_named(host)),
@@ -123,6 +125,10 @@ impl World {
     pub(super) fn perform(&mut self, deed: Deed) {
         match deed {
             Deed::Boot(host) => self.boot(host),
+            // Its network is gone already: it is to go down once it goes on.
+            Deed::ShutDown(host) if self.hosts[host].is_frozen() => {
+                self.later(1_000_000_000, Deed::ShutDown(host));
+            }
             Deed::ShutDown(host) => self.shut_down(host),
             Deed::StartVms(host) => self.start_dead_vms(host),
             Deed::Adjust => {
@@ -150,19 +156,23 @@ impl World {
 
     fn power_off(&mut self, host: usize) {
         self.boot_wanted[host] = false;
+        self.loses_power(host);
         self.host_is_gone(host);
         self.hosts[host].power_off(SimTime(self.now), &mut self.net);
         self.timers.retain(|(_, d)| *d != Deed::Boot(host) && *d != Deed::ShutDown(host));
     }
 
     fn boot(&mut self, host: usize) {
-        self.boot_wanted[host] = matches!(self.hosts[host].power(), Power::ShuttingDown(_));
+        let leaving = self.timers.iter().any(|(_, deed)| *deed == Deed::ShutDown(host));
+        let going_down = matches!(self.hosts[host].power(), Power::ShuttingDown(_));
+        self.boot_wanted[host] = leaving || going_down;
         self.hosts[host].boot(SimTime(self.now));
     }
 
     fn crash(&mut self, host: usize) {
         if self.hosts[host].has_kernel() {
             self.host_is_gone(host);
+            self.timers.retain(|(_, deed)| *deed != Deed::ShutDown(host));
             self.hosts[host].crash(SimTime(self.now), &mut self.net);
             self.later(1_000_000_000, Deed::Boot(host));
         }
@@ -312,6 +322,7 @@ impl World {
         let node = resource.node_on(host)?;
         resource.nodes[node].was_broken = true;
         resource.nodes[node].is_broken = true;
+        resource.nodes[node].unwhole = resource.nodes[node].diskful;
         for ledger in &mut resource.ledgers {
             ledger.distrust(Resource::id(node));
         }
@@ -326,6 +337,7 @@ impl World {
         for ledger in &mut self.resources[at].ledgers {
             ledger.trust(Resource::id(node));
         }
+        self.may_be_whole(at, node);
     }
 
     fn honest(&mut self, host: usize) {

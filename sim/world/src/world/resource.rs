@@ -21,6 +21,8 @@ pub struct Node {
     pub was_broken: bool,
     /// The plan is breaking its disk now.
     pub is_broken: bool,
+    /// It broke its disk, and it has not been UpToDate on a good disk since.
+    pub unwhole: bool,
 }
 
 /// What an engine said, notice by notice.
@@ -76,6 +78,10 @@ pub struct Resource {
     pub exclusive: Exclusive,
     /// A role or connection changed since the last look.
     pub roles_changed: bool,
+    /// Beyond the budget: nothing is owed of its data any more, see [`crate::budget`].
+    pub past_saving: bool,
+    /// Beyond the budget: metadata may be gone, and with it what votes are counted from.
+    pub forgot: bool,
     /// By volume: a resync ended since copies were last compared, so compare everything.
     pub resynced: Vec<bool>,
 }
