@@ -56,11 +56,11 @@ impl World {
                 self.note(&[6, host as u64, slot as u64, why as i8 as u64]);
             }
             What::Link(peer, up) => {
-                let (resource, host) = (self.slots[host][slot].0 as u16, host as u16);
-                self.log.add(self.now, Line::Link { host, resource, peer, up });
+                let ((at, node), host) = (self.slots[host][slot], host as u16);
+                let line = Line::Link { host, resource: at as u16, peer, up };
+                self.log.add(self.now, line);
                 self.note(&[12, host.into(), slot as u64, peer.index() as u64, up.into()]);
-                let event = if up { Event::LinkUp } else { Event::LinkDown };
-                self.saw_of(event, host.into(), resource.into(), Some(peer));
+                self.linked(at, node, peer, up);
             }
             What::Packet(peer, sent, packet) => {
                 let (resource, host) = (self.slots[host][slot].0 as u16, host as u16);
@@ -149,6 +149,19 @@ impl World {
         self.saw_of(event, host, at, peer);
     }
 
+    /// The link to a peer is up, or gone: the sockets said so, or the engine gave them up, which the
+    /// sockets do not tell.
+    fn linked(&mut self, at: usize, node: usize, peer: NodeId, up: bool) {
+        let place = &mut self.resources[at].nodes[node];
+        let was = std::mem::replace(&mut place.view.linked[peer.index()], up);
+        let host = place.host;
+        match (was, up) {
+            (false, true) => self.saw_of(Event::LinkUp, host, at, Some(peer)),
+            (true, false) => self.saw_of(Event::LinkDown, host, at, Some(peer)),
+            _ => {}
+        }
+    }
+
     fn saw_of(&mut self, event: Event, host: usize, at: usize, peer: Option<NodeId>) {
         let nodes = &self.resources[at].nodes;
         let peer = peer.and_then(|peer| nodes.get(peer.index())).map(|node| node.host);
@@ -186,6 +199,9 @@ impl World {
         let lost = *was == ConnState::Connected && state != ConnState::Connected;
         *was = state;
         resource.roles_changed = true;
+        if !matches!(state, ConnState::Connecting | ConnState::Connected) {
+            self.linked(at, node, peer, false);
+        }
         let since = self.now - self.last_fault;
         if lost && self.last_fault > 0 && since < 60_000_000_000 {
             self.recovered("peer-lost", since);

@@ -36,6 +36,8 @@ pub struct View {
     pub quorum: Vec<bool>,
     /// Connection, by node id.
     pub conn: Vec<ConnState>,
+    /// Both sockets are up and the engine has not given them up, by node id.
+    pub linked: Vec<bool>,
     /// Replication, by node id and volume.
     pub repl: Vec<Vec<ReplState>>,
     /// When the last resync into this node began, until it is done, by node id and volume.
@@ -50,6 +52,7 @@ impl View {
             disk: vec![DiskState::Diskless; volumes],
             quorum: vec![false; volumes],
             conn: vec![ConnState::StandAlone; nodes],
+            linked: vec![false; nodes],
             repl: vec![vec![ReplState::Off; volumes]; nodes],
             target_since: vec![vec![None; volumes]; nodes],
         }

@@ -109,6 +109,11 @@ impl Script {
         deadlines.map(|at| at.saturating_add(1)).min().unwrap_or(u64::MAX).min(step)
     }
 
+    /// Is an expectation's time over, though nothing else may have happened?
+    pub fn is_late(&self, now: u64) -> bool {
+        self.watched.iter().filter_map(Watched::deadline).any(|deadline| now > deadline)
+    }
+
     /// Takes the next step that is due.
     pub fn take(&mut self, now: u64) -> Option<usize> {
         let first = *self.timed.first().filter(|(at, _)| *at <= now)?;

@@ -66,7 +66,8 @@ impl World {
 
     /// Looks at all conditions, if anything may have changed.
     pub(super) fn look_at_script(&mut self) {
-        if !std::mem::take(&mut self.script.stale) || !self.script.is_watching() {
+        let stale = std::mem::take(&mut self.script.stale) || self.script.is_late(self.now);
+        if !stale || !self.script.is_watching() {
             return;
         }
         let mut place = 0;
