@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// An activity log update on its way to disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AlWrite {
     transaction: Transaction,
     /// Bitmap pages that have to be durable first.

@@ -42,7 +42,9 @@ use points::Passed;
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
 
-/// One resource as one node sees it: the running state of the engine.
+/// One resource as one node sees it: the running state of the engine. A clone goes its own way from
+/// the same state: tests look at every order of what comes next.
+#[derive(Clone)]
 pub struct Resource {
     config: Config,
     quirks: Quirks,

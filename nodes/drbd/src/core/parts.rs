@@ -75,6 +75,7 @@ pub(super) enum LowerUse {
 }
 
 /// One volume on this node.
+#[derive(Clone)]
 pub(super) struct Device {
     pub size: u64,
     pub configured_diskful: bool,
@@ -150,6 +151,7 @@ impl Device {
 }
 
 /// One volume between this node and a peer.
+#[derive(Clone)]
 pub(super) struct PeerDevice {
     pub repl: ReplState,
     pub disk: DiskState,
@@ -226,7 +228,7 @@ impl PeerDevice {
 }
 
 /// An epoch of a peer's writes, on the receiving side.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Epoch {
     pub seq: u64,
     pub nr: Option<u32>,
@@ -250,6 +252,7 @@ pub(super) struct Greeting {
 }
 
 /// One connection.
+#[derive(Clone)]
 pub(super) struct Conn {
     pub node: NodeId,
     pub config: PeerConfig,
@@ -328,7 +331,7 @@ pub(super) enum Local {
 }
 
 /// An application request on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AppRequest {
     /// Its place among all requests, which it keeps when it has to wait again.
     pub ticket: u64,
@@ -361,7 +364,7 @@ pub(super) struct AppRequest {
 }
 
 /// A write received from a peer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PeerRequest {
     pub conn: usize,
     pub birth: u64,

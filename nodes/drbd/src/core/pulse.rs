@@ -9,7 +9,7 @@ use crate::ids::Time;
 use crate::state::Role;
 
 /// Whether this Primary stood still.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pulse {
     /// The next look at the clock.
     pub due: Option<Time>,

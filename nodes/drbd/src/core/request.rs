@@ -12,7 +12,7 @@ use crate::packet::{BlockId, Packet};
 use crate::state::{DiskState, ReplState, Role};
 
 /// Finished writes that no P_PEER_ACK named yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PeerAckState {
     /// Nodes that have them, if there are any.
     mask: Option<NodeMask>,

@@ -24,7 +24,7 @@ pub(super) const MAX_BLOCKS: u64 = 32;
 const STEP_MS: u64 = 100;
 
 /// State of a resync between this node and one peer, in either direction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Resync {
     /// Target: the next share of the rate.
     pub tick: Option<Time>,
@@ -40,7 +40,7 @@ pub(super) struct Resync {
 }
 
 /// One request, on the target or on the source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ResyncRequest {
     conn: usize,
     volume: usize,

@@ -10,7 +10,7 @@ use crate::meta::MdFlags;
 use crate::state::{ConnState, DiskState, ReplState, Role};
 
 /// Somebody waits for this node to be Primary.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiter {
     id: CommandId,
     /// An opener for writing (otherwise the `primary` command).
@@ -19,7 +19,7 @@ struct Waiter {
 }
 
 /// Openers and wishes about the role.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RoleState {
     writers: u32,
     readers: u32,

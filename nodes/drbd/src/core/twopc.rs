@@ -27,14 +27,14 @@ pub(super) enum Purpose {
     Confirm,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Want {
     purpose: Purpose,
     not_before: Time,
     retries: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ongoing {
     request: TwopcRequest,
     purpose: Option<(Purpose, u32)>,
@@ -56,7 +56,7 @@ struct Ongoing {
 }
 
 /// Cluster-wide changes of this node.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Twopc {
     ongoing: Option<Ongoing>,
     wants: Vec<Want>,
@@ -232,6 +232,10 @@ impl Resource {
             && ongoing.request.id == request.id
         {
             // It came around: the sender is reached, and wants no vote that it does not have.
+            if ongoing.parents.contains(&from) && ongoing.vote.is_none() {
+                // Said twice: the sender waits for the vote that is still to come.
+                return;
+            }
             reach!(self, TwopcAround);
             ongoing.waiting.remove(from);
             ongoing.heard.insert(from);

@@ -3,8 +3,10 @@
 
 mod cluster;
 mod disk;
+mod histories;
 mod luck;
 mod net;
+mod parts;
 mod quorum;
 mod random;
 mod replication;
@@ -12,4 +14,5 @@ mod resync;
 mod roles;
 mod shutdown;
 mod twopc;
+mod twopc_faults;
 mod verbs;
