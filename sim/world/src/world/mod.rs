@@ -20,6 +20,8 @@ mod story;
 mod tests;
 mod vm;
 mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 pub use build::build;
 

@@ -106,7 +106,7 @@ impl World {
                 watched.over = true;
                 self.unmet(place, "no longer holds");
             }
-            Expectation::Never if holds => {
+            Expectation::Never if holds && since.is_some() => {
                 watched.over = true;
                 self.unmet(place, "was seen");
             }
