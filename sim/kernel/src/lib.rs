@@ -9,9 +9,11 @@
 //! closed link reaches a new one: a link is two sockets of one numbered attempt, and every event of
 //! another socket is dropped.
 
+pub mod commands;
 mod host;
 mod link;
 mod lower;
+pub mod res;
 mod slot;
 mod wire;
 
