@@ -17,8 +17,9 @@ pub mod res;
 mod slot;
 mod wire;
 
-pub use host::{Host, HostConfig, Out, Power, What};
+pub use host::{Administered, Host, HostConfig, Out, Power, What};
 pub use link::LinkCounters;
 pub use lower::Region;
-pub use slot::{SlotConfig, SlotPeer};
+pub use res::{ResFile, ResHost};
+pub use slot::{SlotConfig, SlotPeer, lower_path};
 pub use wire::Wire;

@@ -219,16 +219,25 @@ const HANDLERS: &[Known] = &[
     known("disconnected", COMMAND),
 ];
 
-/// The option of that name in a section.
-pub(crate) fn find(section: Section, name: &str) -> Option<Known> {
-    let all = match section {
+fn all(section: Section) -> &'static [Known] {
+    match section {
         Section::Options => OPTIONS,
         Section::Net => NET,
         Section::Disk => DISK,
         Section::Startup => STARTUP,
         Section::Handlers => HANDLERS,
-    };
-    all.iter().find(|known| known.name == name).copied()
+    }
+}
+
+/// The option of that name in a section.
+pub(crate) fn find(section: Section, name: &str) -> Option<Known> {
+    all(section).iter().find(|known| known.name == name).copied()
+}
+
+/// Where an option stands in its section, and whether its value stands between quotes.
+pub(crate) fn place(section: Section, name: &str) -> Option<(usize, bool)> {
+    let at = all(section).iter().position(|known| known.name == name)?;
+    Some((at, matches!(all(section)[at].takes, Text(_))))
 }
 
 /// A number with a suffix `k`, `M`, `G` (powers of 1024; `s` is sectors), in units of `unit` bytes.
