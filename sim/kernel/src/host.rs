@@ -184,6 +184,8 @@ pub struct Host {
     news: Vec<News>,
     files: Files,
     commands: exec::Commands,
+    /// Set in the owner of each of its sockets.
+    owner: u64,
     /// The newest time that it was told.
     clock: SimTime,
 }
@@ -235,6 +237,7 @@ impl Host {
             news: Vec::new(),
             files: Files::new(),
             commands: exec::Commands::default(),
+            owner: 0,
             clock: SimTime(0),
         }
     }
@@ -281,6 +284,12 @@ impl Host {
     /// The resource whose engine was being stepped when a panic struck.
     pub fn stepping(&self) -> Option<&str> {
         Some(self.slots.get(self.stepping?)?.fixed.config.name.as_str())
+    }
+
+    /// Its sockets are known by these bits, where others use the same network. To be called while
+    /// it is off.
+    pub fn own_sockets_as(&mut self, bits: u64) {
+        self.owner = bits;
     }
 
     /// Tells of every packet from now on.
@@ -437,7 +446,7 @@ impl Host {
         let luck = luck.fork_n("resource", at as u64).u64();
         let own = config.node;
         slot.engine = Some(Resource::new(config, luck, self.config.quirks));
-        let (owner, here) = ((at as u64) << 8, self.config.net);
+        let (owner, here) = (self.owner | (at as u64) << 8, self.config.net);
         let listener = net.tcp_listen(here, slot.fixed.listen, tcp_options(), owner | LISTENER);
         slot.listener = listener.ok();
         let link = |peer: &SlotPeer| {
@@ -635,7 +644,8 @@ impl Host {
         net: &mut Net<Wire>,
         out: &mut Vec<Out>,
     ) {
-        let (at, whom) = ((event.owner >> 8) as usize, event.owner & 0xff);
+        let owner = event.owner & !self.owner;
+        let (at, whom) = ((owner >> 8) as usize, owner & 0xff);
         let Some(slot) = self.slots.get_mut(at) else { return };
         let counters = &mut self.counters;
         let mut around = Around { now, net, counters, attempts: &mut self.attempts };
