@@ -4,6 +4,7 @@
 pub(crate) mod args;
 mod calls;
 pub(crate) mod drbdadm;
+mod dry;
 pub(crate) mod dump_md;
 pub(crate) mod events2;
 pub(crate) mod gi;
@@ -15,4 +16,5 @@ pub(crate) mod texts;
 pub(crate) mod view;
 mod words;
 
+pub use dry::{Said, drbdadm as dry_drbdadm};
 pub use words::split;
