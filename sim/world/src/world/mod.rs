@@ -7,6 +7,7 @@
 //! served.
 
 mod build;
+mod commands;
 mod guests;
 mod heard;
 mod options;
@@ -65,6 +66,8 @@ enum Deed {
     StartVms(usize),
     /// `drbdadm adjust` on all hosts.
     Adjust,
+    /// Commands that conditions look at.
+    Poll,
 }
 
 /// See the module's text.
@@ -94,6 +97,7 @@ pub struct World {
     /// By host: power on again once it has shut down.
     boot_wanted: Vec<bool>,
     script: Script,
+    orders: commands::Orders,
     timers: Vec<(u64, Deed)>,
     luck: Luck,
     hash: Hash64,
@@ -252,6 +256,7 @@ impl World {
         if self.failure.is_none() {
             self.last_look();
             self.end_of_script();
+            self.end_of_commands();
         }
         self.hash.add(self.net.hash());
         for host in &self.hosts {

@@ -21,6 +21,10 @@ pub struct Node {
     pub was_broken: bool,
     /// The plan is breaking its disk now.
     pub is_broken: bool,
+    /// An administrator made it StandAlone, or took it down.
+    pub asked_alone: bool,
+    /// An administrator detached its disk.
+    pub asked_detach: bool,
 }
 
 /// What an engine said, notice by notice.
@@ -79,6 +83,10 @@ pub struct Resource {
     pub exclusive: Exclusive,
     /// A role or connection changed since the last look.
     pub roles_changed: bool,
+    /// An administrator suspended its I/O.
+    pub asked_suspension: bool,
+    /// An administrator took other data than the rules would have.
+    pub overruled: bool,
     /// By volume: a resync ended since copies were last compared, so compare everything.
     pub resynced: Vec<bool>,
 }
