@@ -273,9 +273,14 @@ impl<'a> Table<'a> {
             let key = &**key.get_ref();
             !self.asked.contains(&key) && !self.seen.contains(&key)
         });
-        let Some((key, _)) = unknown.min_by_key(|(key, _)| key.span().start) else {
+        // A host or a peer that nobody asked for: the fact beside it is the misspelt one.
+        let slip = |key: &str| !["host", "peer"].contains(&key);
+        let first = unknown.min_by_key(|(key, _)| (!slip(key.get_ref()), key.span().start));
+        let Some((key, _)) = first else {
             return Ok(());
         };
+        let more = more.iter().filter(|key| !self.asked.contains(key)).copied();
+        let more: Vec<&'static str> = more.collect();
         self.asked.extend(more);
         unknown_key(key.get_ref(), key.span().start, self.what, &self.asked)
     }

@@ -86,6 +86,11 @@ pub(crate) fn expects(scenario: &Scenario) -> Check {
             let remedy = "use `within`, or a fact that can be seen without a command";
             return fail(place, "a command is asked now and then, not all the time", remedy);
         }
+        let moments = expect.that.all.iter().any(|fact| matches!(fact, Fact::Event { .. }));
+        if moments && expect.kind == Expectation::Always {
+            let remedy = "name the state that it leads to; or use `within`, or `never`";
+            return fail(place, "an event is a moment, not a state: it cannot last", remedy);
+        }
     }
     Ok(())
 }

@@ -228,7 +228,10 @@ fn expectation() -> impl Strategy<Value = Expect> {
     prop_oneof![
         (0..HORIZON_MAX, prop_oneof![condition(), asked])
             .prop_map(|(within, that)| (Expectation::Within(within), that)),
-        condition().prop_map(|that| (Expectation::Always, that)),
+        vec(fact(), 2..6).prop_map(|facts| {
+            let lasts = |fact: &Fact| !matches!(fact, Fact::Event { .. });
+            (Expectation::Always, Condition::new(facts.into_iter().filter(lasts).collect()))
+        }),
         condition().prop_map(|that| (Expectation::Never, that)),
     ]
     .prop_map(|(kind, that)| Expect { id: None, kind, that, after: None, until: None })

@@ -189,7 +189,12 @@ const EXPECT: Part = Part {
             "`that` holds at least once in this time.",
         ),
         may("that", Table(&CONDITION), "with `within`", "The condition."),
-        may("always", Table(&CONDITION), "one of three", "It holds all the time."),
+        may(
+            "always",
+            Table(&CONDITION),
+            "one of three",
+            "It holds all the time. No event: that is a moment.",
+        ),
         may("never", Table(&CONDITION), "one of three", "It does not hold at any time."),
         may("after", Text, "see above", "From when this step has struck."),
         may("until", Text, "the end", "Until this step strikes."),

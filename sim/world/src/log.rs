@@ -73,6 +73,8 @@ pub enum What {
     },
     /// Something about a host.
     Host(u16, &'static str),
+    /// A command on a host.
+    Command(u16, String),
     /// Something about a VM.
     Vm(u16, VmNote),
     /// A request of a VM; only when everything is kept.
@@ -270,6 +272,7 @@ impl Entry {
                 return packet_line(self.at, names, end, *sent, &packet_said(packet));
             }
             What::Host(host, text) => (names.host(*host).to_owned(), "host", (*text).to_owned()),
+            What::Command(host, text) => (names.host(*host).to_owned(), "command", text.clone()),
             What::Vm(vm, note) => (names.vm(*vm).to_owned(), "io", vm_said(note, names)),
             What::Io { vm, kind, start, count, number, end } => {
                 let number = if *number == 0 { String::new() } else { format!(" {number}") };

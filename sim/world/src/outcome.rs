@@ -62,6 +62,8 @@ impl Outcome {
 /// Classes of failure, worst last; `exit_code` as in `cargo xtask sim --help`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Class {
+    /// The scenario cannot be carried out as written (2).
+    Scenario,
     /// An expectation of the scenario is unmet (14).
     Expectation,
     /// Something that must happen did not (11).

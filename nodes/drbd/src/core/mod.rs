@@ -26,9 +26,12 @@ mod replicate;
 mod request;
 mod resync;
 mod role;
+mod show;
 mod status;
 mod stray;
 mod twopc;
+
+pub use show::{Generations, Suspension};
 
 use crate::ids::{Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::Layout;

@@ -44,6 +44,9 @@ impl RoleState {
     pub fn has_reader(&self) -> bool {
         self.readers > 0
     }
+    pub fn is_open(&self) -> bool {
+        self.readers > 0 || self.writers > 0
+    }
     pub fn alarm(&self) -> Option<Time> {
         // Once the role is won, nobody is late any more: PRIMARY_IND only has to reach the disk.
         // Nor is it the fault of who waits for a demotion.

@@ -81,6 +81,8 @@ impl Job {
 pub enum Severity {
     /// The runner, a worker or the generator of plans is at fault.
     Own,
+    /// The scenario cannot be carried out as written.
+    Scenario,
     /// An expectation of the scenario.
     Expectation,
     /// Something did not happen in time.
@@ -100,6 +102,7 @@ impl Severity {
     pub fn exit_code(self) -> u8 {
         match self {
             Severity::Own => 1,
+            Severity::Scenario => 2,
             Severity::Expectation => 14,
             Severity::Liveness | Severity::Limit => 11,
             Severity::Safety => 10,
@@ -112,6 +115,7 @@ impl Severity {
     pub fn label(self) -> &'static str {
         match self {
             Severity::Own => "OWN FAILURE",
+            Severity::Scenario => "BAD SCENARIO",
             Severity::Expectation => "EXPECTATION",
             Severity::Liveness => "LIVENESS",
             Severity::Limit => "LIMIT",
@@ -125,6 +129,7 @@ impl Severity {
 impl From<Class> for Severity {
     fn from(class: Class) -> Severity {
         match class {
+            Class::Scenario => Severity::Scenario,
             Class::Expectation => Severity::Expectation,
             Class::Liveness => Severity::Liveness,
             Class::Limit => Severity::Limit,

@@ -4,7 +4,7 @@
 use super::resource::{Node, Resource, Vdi, View};
 use super::script::Script;
 use super::vm::Vm;
-use super::{Networks, World, options};
+use super::{Networks, World, commands, options};
 use crate::check::Tally;
 use crate::check::quorum_is_exclusive::Exclusive;
 use crate::ledger::Ledger;
@@ -13,7 +13,7 @@ use crate::outcome::RunOptions;
 use crate::picture::Recorder;
 use drbd::core::config::{Config, PeerConfig, Quorum, RrConflict, VolumeConfig};
 use drbd::ids::{Uuid, VolumeNumber};
-use kernel::{Host, HostConfig, Region, SlotConfig, SlotPeer, Wire};
+use kernel::{Host, HostConfig, Region, ResFile, SlotConfig, SlotPeer, Wire};
 use models::disk::{Disk, Profile};
 use models::net::{HostId, Net, NetworkSettings, NicId};
 use models::{Hash64, Luck, SimTime, Span};
@@ -108,6 +108,8 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         was_broken: false,
         is_broken: false,
         unwhole: false,
+        asked_alone: false,
+        asked_detach: false,
     };
     let notice = (config.ping_int_ms + config.ping_timeout_ms) * 1_000_000;
     let mut resource = Resource {
@@ -123,6 +125,8 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         roles_changed: false,
         past_saving: false,
         forgot: false,
+        asked_suspension: false,
+        overruled: false,
         resynced: vec![false; volumes],
     };
     let copies = resource.copies();
@@ -136,9 +140,16 @@ struct Share {
     slots: Vec<SlotConfig>,
     uuids: Vec<Vec<Uuid>>,
     blocks: u64,
+    files: Vec<ResFile>,
 }
 
-fn slot_of(share: &mut Share, config: Config, port: u16, members: &[(usize, bool)]) -> SlotConfig {
+fn slot_of(
+    share: &mut Share,
+    config: Config,
+    port: u16,
+    minor: u32,
+    members: &[(usize, bool)],
+) -> SlotConfig {
     let own = config.node.index();
     let lower = |v: &VolumeConfig| drbd::core::Resource::lower_blocks(v.size, config.max_peers);
     let mut regions = Vec::new();
@@ -157,7 +168,7 @@ fn slot_of(share: &mut Share, config: Config, port: u16, members: &[(usize, bool
         .filter(|(index, _)| *index != own)
         .map(|(index, (host, _))| SlotPeer { node: Resource::id(index), address: at(*host) })
         .collect();
-    SlotConfig { config, regions, listen: at(members[own].0), peers }
+    SlotConfig { config, regions, listen: at(members[own].0), peers, minor }
 }
 
 fn disk_of(scenario: &Scenario, blocks: u64, luck: Luck) -> Disk<drbd::page::Page> {
@@ -193,7 +204,8 @@ fn shares_of(scenario: &Scenario, luck: &Luck) -> (Vec<Resource>, Vec<Share>) {
     let mut resources = Vec::new();
     let mut shares: Vec<Share> = scenario.pool.hosts.iter().map(|_| Share::default()).collect();
     let mut births = luck.fork("uuid");
-    for (port, said) in (PORT..).zip(&scenario.resource) {
+    for (index, (port, said)) in (PORT..).zip(&scenario.resource).enumerate() {
+        let minor = commands::minor(scenario, index);
         let members = members(scenario, said);
         // Bit 0 says "was Primary"; values up to 4 have meanings of their own.
         let uuids: Vec<Uuid> =
@@ -204,13 +216,32 @@ fn shares_of(scenario: &Scenario, luck: &Luck) -> (Vec<Resource>, Vec<Share>) {
             let share = &mut shares[*host];
             resource.nodes[own].slot = share.slots.len();
             let config = config_of(scenario, said, &members, own);
-            let slot = slot_of(share, config, port, &members);
+            let slot = slot_of(share, config, port, minor, &members);
             share.slots.push(slot);
+            share.files.push(res_file_of(scenario, said, &members, own, (port, minor)));
             share.uuids.push(uuids.clone());
         }
         resources.push(resource);
     }
     (resources, shares)
+}
+
+/// The `.res` file of a resource for one of its hosts.
+fn res_file_of(
+    scenario: &Scenario,
+    said: &scenarios::Resource,
+    members: &[(usize, bool)],
+    own: usize,
+    (port, minor): (u16, u32),
+) -> ResFile {
+    let host = |(node, (host, diskful)): (usize, &(usize, bool))| {
+        let at = SocketAddr::new(address(0, *host), port);
+        commands::res_host(said, &scenario.pool.hosts[*host], node, at, *diskful)
+    };
+    let mut hosts: Vec<kernel::ResHost> = members.iter().enumerate().map(host).collect();
+    let own = hosts.remove(own);
+    let options = said.options.clone();
+    ResFile { name: said.name.clone(), options, minor, volumes: said.volumes, own, peers: hosts }
 }
 
 /// One host, plugged into every network.
@@ -238,7 +269,10 @@ fn host_of(
         luck: luck.fork_n("host", index as u64),
         quirks: options.quirks,
     };
-    (Host::new(config, disk, share.slots, &share.uuids), nics)
+    let files = commands::files(&share.files);
+    let mut host = Host::new(config, disk, share.slots, &share.uuids);
+    *host.files_mut() = files;
+    (host, nics)
 }
 
 /// Is convergence demanded?
@@ -296,6 +330,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         homes: scenario.vm.iter().map(|vm| index_of(scenario, &vm.on)).collect(),
         boot_wanted: vec![false; count],
         script: Script::new(scenario),
+        orders: commands::Orders::default(),
         timers: Vec::new(),
         luck: luck.fork("plan"),
         hash: Hash64::new(),
@@ -316,6 +351,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         queue: VecDeque::new(),
         arrivals: Vec::new(),
     };
+    world.begin_commands(scenario);
     world.begin(options.marks);
     world
 }

@@ -82,6 +82,16 @@ impl World {
                 self.saw(Event::Booted, host, None, None);
                 self.host_is_up(host);
             }
+            What::Printed { id, error, text } => self.printed(id, error, &text),
+            What::Exited { id, code } => self.exited(id, code),
+            What::Administered(deed) => {
+                let (resource, node) = self.slots[host][slot];
+                self.administered(resource, node, deed);
+            }
+            What::TakenDown => {
+                let (resource, node) = self.slots[host][slot];
+                self.taken_down(resource, node);
+            }
             What::MetadataWrite => {
                 let (resource, _) = self.slots[host][slot];
                 if let Some(recorder) = &mut self.log.recorder {
@@ -176,6 +186,7 @@ impl World {
             leaving: self.hosts[host].power() != Power::Up,
             broken_here: resource.nodes[node].was_broken,
             broken_anywhere: resource.nodes.iter().any(|n| n.was_broken),
+            asked: resource.nodes[node].asked_alone,
         };
         if let Err(what) = no_forbidden_state::check(notice, context) {
             let what = format!("{} {}: {what}", self.hosts[host].name(), resource.name);
@@ -242,6 +253,7 @@ impl World {
     /// The engines of a host are gone: nobody says so, but whoever looks can see it.
     pub(super) fn host_is_gone(&mut self, host: usize) {
         self.vms_died(host);
+        self.commands_died(host);
         for slot in 0..self.slots[host].len() {
             let (at, node) = self.slots[host][slot];
             let resource = &mut self.resources[at];

@@ -8,6 +8,7 @@
 
 mod beyond;
 mod build;
+mod commands;
 mod guests;
 mod heard;
 mod look;
@@ -23,6 +24,8 @@ mod story;
 mod tests;
 mod vm;
 mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 pub use build::build;
 pub use marks::SOMETIMES;
@@ -67,6 +70,8 @@ enum Deed {
     StartVms(usize),
     /// `drbdadm adjust` on all hosts.
     Adjust,
+    /// Commands that conditions look at.
+    Poll,
 }
 
 /// See the module's text.
@@ -98,6 +103,7 @@ pub struct World {
     /// By host: power on again once it has shut down.
     boot_wanted: Vec<bool>,
     script: Script,
+    orders: commands::Orders,
     timers: Vec<(u64, Deed)>,
     luck: Luck,
     hash: Hash64,
@@ -262,6 +268,7 @@ impl World {
         if self.failure.is_none() {
             self.last_look();
             self.end_of_script();
+            self.end_of_commands();
         }
         self.hash.add(self.net.hash());
         for host in &self.hosts {

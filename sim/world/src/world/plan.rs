@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Carries out one step.
-    pub(super) fn strike(&mut self, step: &Step) {
+    pub(super) fn strike(&mut self, index: usize, step: &Step) {
         let place = self.script.count;
         self.note(&[11, place]);
         let text = match &step.id {
@@ -117,7 +117,10 @@ impl World {
             // layers.
             Do::ClockStep { .. } => {}
             Do::MoveVm { vm, to } => self.move_vm(vm, to.as_deref()),
-            Do::Run { .. } => {}
+            Do::Run { on, command, .. } => {
+                let on = self.host_named(on);
+                self.run_command(index, step, on, command);
+            }
             Do::HealAll => self.heal_all(),
         }
     }
@@ -131,6 +134,7 @@ impl World {
             }
             Deed::ShutDown(host) => self.shut_down(host),
             Deed::StartVms(host) => self.start_dead_vms(host),
+            Deed::Poll => self.poll_commands(),
             Deed::Adjust => {
                 if self.healed.is_some_and(|healed| self.now >= healed) {
                     self.later(ADJUST_EVERY, Deed::Adjust);

@@ -23,6 +23,10 @@ pub struct Node {
     pub is_broken: bool,
     /// It broke its disk, and it has not been UpToDate on a good disk since.
     pub unwhole: bool,
+    /// An administrator made it StandAlone, or took it down.
+    pub asked_alone: bool,
+    /// An administrator detached its disk.
+    pub asked_detach: bool,
 }
 
 /// What an engine said, notice by notice.
@@ -85,6 +89,10 @@ pub struct Resource {
     pub past_saving: bool,
     /// Beyond the budget: metadata may be gone, and with it what votes are counted from.
     pub forgot: bool,
+    /// An administrator suspended its I/O.
+    pub asked_suspension: bool,
+    /// An administrator took other data than the rules would have.
+    pub overruled: bool,
     /// By volume: a resync ended since copies were last compared, so compare everything.
     pub resynced: Vec<bool>,
 }

@@ -204,6 +204,9 @@ impl World {
 
     /// Why a resource may have stayed broken, if it may.
     fn excuse_for(&self, at: usize) -> Option<&'static str> {
+        if let Some(reason) = self.left_so(at) {
+            return Some(reason);
+        }
         let resource = &self.resources[at];
         let copies = resource.nodes.iter().filter(|n| n.diskful);
         let on = copies.clone().filter(|n| self.hosts[n.host].is_acting()).count();
