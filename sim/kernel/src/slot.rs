@@ -78,6 +78,8 @@ pub(crate) struct Slot {
     pub again: SimTime,
     /// Fist points that engines of earlier boots passed.
     passed: Vec<u64>,
+    /// The number of an administrator's `down` that is not answered.
+    pub down_asked: Option<u64>,
     /// Its objects, once a command has looked at them or made them.
     pub shape: Option<Shape>,
     /// What went to the lower device, by volume.
@@ -95,6 +97,7 @@ impl Slot {
             traffic: BTreeMap::new(),
             syncs: BTreeMap::new(),
             shape: None,
+            down_asked: None,
             fixed,
             engine: None,
             phase: Phase::Gone,
@@ -120,6 +123,7 @@ impl Slot {
         self.passed = self.passed();
         self.engine = None;
         self.shape = None;
+        self.down_asked = None;
         self.io.iter_mut().for_each(|io| *io = DeviceIo::default());
         self.traffic.clear();
         self.syncs.clear();
