@@ -60,6 +60,7 @@ impl Draw {
         let (from, to) = (self.x(band.from), self.x(band.to));
         let wide = (to - from).max(80);
         let word = band.word.chars().count() as u64;
+        let letter = band.letter.chars().count() as u64;
         let (a, b) = (band.from / 1_000, band.to / 1_000);
         let thin = if height < ROW { " thin" } else { "" };
         let _ = writeln!(
@@ -70,13 +71,13 @@ impl Draw {
             self.y,
             px(wide),
             escape(&band.word),
-            escape(band.letter),
+            escape(&band.letter),
             escape(hover),
         );
         self.bands += 1;
         let said = match wide / 100 {
             wide if wide > word * 6 + 6 => band.word.as_str(),
-            wide if wide > 9 => band.letter,
+            wide if wide > letter * 6 + 4 => band.letter.as_str(),
             _ => "",
         };
         if height >= ROW && !said.is_empty() {
@@ -152,7 +153,7 @@ fn framed(draw: &Draw, recording: &Recording, about: &About, height: u64) -> Str
          <button data-k=\"ArrowLeft\">←</button><button data-k=\"ArrowRight\">→</button>\
          <button data-k=\"0\">all</button><button data-k=\"d\">decision</button> \
          <span>Drag over a span to zoom in, Ctrl and wheel to zoom, double click for all; keys: \
-         + − ← → 0 d</span> <output id=\"at\"></output></p>",
+         + − ← → 0 (all) d (decision)</span> <output id=\"at\"></output></p>",
     );
     let decision = about.outcome.decision().or(about.outcome.failure.as_ref().map(|f| f.at));
     let decision = decision.map_or(String::new(), |at| format!(" data-d=\"{}\"", at / 1_000));
@@ -214,7 +215,13 @@ fn fault_rows(draw: &mut Draw, bars: &[faults::Bar]) {
         rows[row] = rows[row].max(to);
         draw.y = top + row as u64 * (ROW + GAP);
         let class = if bar.fault { "fault" } else { "done" };
-        let band = Band { from: bar.from, to: bar.to, class, letter: "", word: bar.text.clone() };
+        let band = Band {
+            from: bar.from,
+            to: bar.to,
+            class,
+            letter: String::new(),
+            word: bar.text.clone(),
+        };
         let hover = match bar.fault {
             true => format!("{}\n{} to {}", bar.text, time(bar.from), time(bar.to)),
             false => format!("{}\n{}", bar.text, time(bar.from)),

@@ -7,6 +7,8 @@ var L=D.left,R=12,end=D.end,view=[0,end],NS=svg.namespaceURI;
 var bands=Array.prototype.map.call(svg.querySelectorAll('.b'),function(e){
 return{e:e,a:+e.dataset.a,b:+e.dataset.b,l:e.dataset.l,s:e.dataset.s,y:+e.getAttribute('y'),h:+e.getAttribute('height'),
 k:e.classList.contains('k'),f:e.classList.contains('fault')||e.classList.contains('done')}});
+var rows={};
+for(var j=bands.length-1;j>=0;j--)if(bands[j].f){bands[j].n=rows[bands[j].y];rows[bands[j].y]=bands[j]}
 var marks=Array.prototype.map.call(svg.querySelectorAll('.m'),function(e){return{e:e,a:+e.dataset.a}});
 var lanes=svg.querySelectorAll('.lane'),labels=document.getElementById('labels'),axis=document.getElementById('axis');
 var H=+svg.getAttribute('height'),W=0,out=document.getElementById('at');
@@ -21,9 +23,13 @@ b.e.style.display='';
 var c0=Math.max(x0,L),c1=Math.min(x1,L+plot),w=Math.max(c1-c0,.8);
 b.e.setAttribute('x',c0.toFixed(2));b.e.setAttribute('width',w.toFixed(2));
 if(b.h<16)continue;
-var t=b.f?b.l:w>b.l.length*6+6?b.l:w>9?b.s:'';
-if(t){var tx=b.f?Math.min(c0+3,Math.max(L,W-R-t.length*6.2)):c0+3;
-frag.appendChild(make('text',{'class':'l'+(b.k?' k':'')+(b.f?' f':''),x:tx.toFixed(2),y:b.y+12},t))}}
+var t=b.l,tx=c0+3;
+if(b.f){tx=Math.max(L,Math.min(tx,W-R-t.length*6.2));
+// The words of a fault end where the next one of its row begins.
+var n=bands[i].n,x2=n?L+(n.a-view[0])*scale:W,room=Math.floor((x2-tx-4)/6.2);
+if(room<t.length)t=room<4?'':t.slice(0,room-1)+'…'}
+else t=w>t.length*6+6?t:w>b.s.length*6+4?b.s:'';
+if(t){frag.appendChild(make('text',{'class':'l'+(b.k?' k':'')+(b.f?' f':''),x:tx.toFixed(2),y:b.y+12},t))}}
 for(i=0;i<marks.length;i++){b=marks[i];var x=L+(b.a-view[0])*scale;
 b.e.style.display=x<L||x>L+plot?'none':'';b.e.setAttribute('x1',x.toFixed(2));b.e.setAttribute('x2',x.toFixed(2))}
 for(i=0;i<lanes.length;i++)lanes[i].setAttribute('width',plot);
@@ -60,6 +66,7 @@ svg.addEventListener('pointerup',function(e){if(from===null)return;var a=from,b=
 if(box){box.remove();box=null}if(Math.abs(b-a)*s>6)show(Math.min(a,b),Math.max(a,b))});
 svg.addEventListener('pointercancel',function(){from=null;if(box){box.remove();box=null}});
 document.getElementById('keys').hidden=false;
+if(!svg.dataset.d)document.querySelector('[data-k=d]').hidden=true;
 addEventListener('resize',fit);
 fit();
 root.setAttribute('data-drawn','lanes='+lanes.length+' bands='+bands.length+' marks='+marks.length);

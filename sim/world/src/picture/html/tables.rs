@@ -3,8 +3,12 @@
 use super::super::{About, Recording};
 use super::{escape, section, span, time};
 use crate::log::Names;
+use crate::outcome::Failure;
 use std::fmt::Write;
+use std::ops::Range;
 
+/// Lines of what led there that are in sight at once.
+const LINES: usize = 16;
 /// Times of one kind that are listed.
 const TIMES: usize = 8;
 
@@ -16,8 +20,21 @@ pub fn story(out: &mut String, about: &About) {
     }
     let hint = "the last events before the promise broke; the marked one decided it";
     section(out, "story", "What led there", Some(hint));
+    let tail = failure.story.len().saturating_sub(LINES);
+    // The one that decided is always in sight.
+    let from = failure.decision.map_or(tail, |decision| decision.saturating_sub(2).min(tail));
+    if from > 0 {
+        let _ = write!(out, "<details><summary>{from} lines before</summary>");
+        lines(out, failure, 0..from);
+        out.push_str("</details>");
+    }
+    lines(out, failure, from..failure.story.len());
+    out.push_str("</section>\n");
+}
+
+fn lines(out: &mut String, failure: &Failure, range: Range<usize>) {
     out.push_str("<div class=\"wide\"><table class=\"story\">");
-    for (i, line) in failure.story.iter().enumerate() {
+    for (i, line) in failure.story.iter().enumerate().take(range.end).skip(range.start) {
         let decided = failure.decision == Some(i);
         let class = if decided { " class=\"decision\"" } else { "" };
         let mark = if decided { " <b>◀ the decision</b>" } else { "" };
@@ -30,7 +47,7 @@ pub fn story(out: &mut String, about: &About) {
             escape(&line.text),
         );
     }
-    out.push_str("</table></div></section>\n");
+    out.push_str("</table></div>");
 }
 
 /// How the hosts stood when it failed.
