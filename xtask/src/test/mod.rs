@@ -3,6 +3,7 @@
 
 mod cargo;
 mod parts;
+mod pictures;
 mod simulated;
 mod skips;
 
