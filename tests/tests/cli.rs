@@ -3,6 +3,9 @@
 //! before committing it.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts the real binary")]
 
+#[path = "cli/failing.rs"]
+mod failing;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -3,6 +3,7 @@
 
 mod cargo;
 mod parts;
+mod replay;
 mod simulated;
 mod skips;
 

@@ -218,7 +218,7 @@ struct Tries {
 impl Tries {
     fn new(job: &Job, done: &Done, failed: &Failed, means: &Means) -> Result<Tries, String> {
         // A candidate that takes much longer than the run itself is no simpler one.
-        let most = 2_000 + done.cpu_ns / 1_000_000 * 5;
+        let most = 10_000 + done.cpu_ns / 1_000_000 * 20;
         let wall_limit_ms = job.wall_limit_ms.min(most);
         Ok(Tries {
             pool: Pool::new(means.jobs)?,

@@ -6,6 +6,7 @@
 //! The rules are those that drawn plans keep, see [`crate::swarm`]. Times of steps that wait for
 //! something are not known: they count as any time.
 
+use crate::check::{io_resumes, resync_finishes};
 use scenarios::{Do, Resource, Scenario, Step};
 use std::collections::BTreeSet;
 
@@ -51,11 +52,17 @@ pub fn broken(plan: &Scenario) -> BTreeSet<Rule> {
         }
     }
     disks(plan, &mut rules);
-    if plan.heals {
+    if demands_recovery(plan) {
         rules.extend((!is_healed(plan)).then_some(Rule::NotHealed));
         rules.extend(is_hasty(plan).then_some(Rule::Hasty));
     }
     rules
+}
+
+/// Does the run have to recover? Also a plan that only lists a promise of recovery.
+pub(super) fn demands_recovery(plan: &Scenario) -> bool {
+    let asks = |name: &String| [io_resumes::NAME, resync_finishes::NAME].contains(&name.as_str());
+    plan.heals || plan.promise.iter().any(asks)
 }
 
 fn has_quorum(resource: &Resource) -> bool {

@@ -1,11 +1,15 @@
 //! What is tried, in which order.
 
 use super::edit::Edit;
+use crate::check::{io_resumes, resync_finishes};
 use scenarios::{BLOCK, Do, Io, Scenario};
 use std::collections::BTreeSet;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
+
+/// Promises of recovery: what is demanded of a plan that breaks them stays demanded.
+const RECOVERY: [&str; 2] = [io_resumes::NAME, resync_finishes::NAME];
 
 /// Kinds of changes that are tried together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,12 +63,15 @@ pub(super) fn edits(pass: Pass, plan: &Scenario, at: u64, chunk: usize) -> Vec<E
 
 fn end(plan: &Scenario, at: u64) -> Vec<Edit> {
     let mut edits = Vec::new();
-    if plan.heals {
+    let recovers = |name: &String| RECOVERY.contains(&name.as_str());
+    if plan.heals && !plan.promise.iter().any(recovers) {
         edits.push(Edit::NoHealing);
     }
     // VMs ask for nothing in the last seconds.
     let ends = [1, 4, 10].map(|more| (at / SECOND + 1 + more) * SECOND);
     edits.extend(ends.into_iter().filter(|end| *end < plan.horizon).map(Edit::Horizon));
+    // Less work makes all further tries quicker.
+    edits.extend([5, 20].map(Edit::Calm));
     edits
 }
 
