@@ -3,6 +3,8 @@
 //! before committing it.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts the real binary")]
 
+#[path = "cli/failing.rs"]
+mod failing;
 mod pictures;
 
 use serde_json::Value;

@@ -4,6 +4,7 @@
 mod cargo;
 mod parts;
 mod pictures;
+mod replay;
 mod simulated;
 mod skips;
 
