@@ -209,6 +209,7 @@ fn results_that_cannot_be_printed_are_no_success() {
         let output = command(&folder, args).stdout(full).output().expect("it starts");
         let said = text(&output.stderr);
         assert_eq!(code(&output), expected, "{args:?}: {said}");
+        assert_eq!(args[0] == "--seed", said.contains(" failed\n"), "{args:?}: {said}");
         assert!(said.contains("error: stdout: No space left on device"), "{args:?}: {said}");
     }
 }

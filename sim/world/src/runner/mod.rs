@@ -214,7 +214,13 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         skips: &asked.skips,
         width: report::progress::width(&std::io::stdout()),
     };
-    let code = told(say(&report::render(&mut tally, &frame)), code);
+    let text = report::render(&mut tally, &frame);
+    let said = say(&text);
+    if said.is_err() {
+        // The verdict at least.
+        eprintln!("{}", text.lines().last().unwrap_or_default());
+    }
+    let code = told(said, code);
     if let Some(path) = &cli.json {
         json::write(path, &json::document(&mut tally, &frame, code))?;
     }
