@@ -91,7 +91,8 @@ fn verdict(out: &mut String, recording: &Recording, about: &About) {
             let _ = write!(
                 out,
                 "<h1 class=\"ok\"><b>PASSED</b> {name} <small>seed {seed}</small></h1>\
-                 <p class=\"what\">Every promise that was checked held for {} of simulated time.</p>",
+                 <p class=\"what\">Every promise that was checked held for {} of simulated \
+                 time.</p>",
                 time(recording.end)
             );
         }

@@ -324,7 +324,9 @@ impl Draw<'_> {
         let _ = write!(
             out,
             "<div class=\"wide paper\"><svg class=\"seq\" role=\"img\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" aria-label=\"Messages between hosts\">\
-             <defs><marker id=\"tip\" markerWidth=\"9\" markerHeight=\"7\" refX=\"8\" refY=\"3.5\" orient=\"auto\"><path d=\"M0 0L9 3.5L0 7z\" fill=\"#2f5fa5\"/></marker></defs>"
+             <defs><marker id=\"tip\" markerWidth=\"9\" markerHeight=\"7\" refX=\"8\" \
+             refY=\"3.5\" orient=\"auto\"><path d=\"M0 0L9 3.5L0 7z\" \
+             fill=\"#2f5fa5\"/></marker></defs>"
         );
         for (host, x) in &self.columns {
             let name = escape(self.recording.cast.host(*host));

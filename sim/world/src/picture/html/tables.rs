@@ -77,7 +77,10 @@ pub fn hosts(out: &mut String, about: &About) {
         }
         out.push_str("</tr>");
     }
-    out.push_str("</table></div><p class=\"note\">Out of sync counts blocks of 4 KiB towards each peer in turn.</p></section>\n");
+    out.push_str(
+        "</table></div><p class=\"note\">Out of sync counts blocks of 4 KiB towards \
+         each peer in turn.</p></section>\n",
+    );
 }
 
 /// The block that broke a promise: what it was told, what the copies hold.
@@ -103,7 +106,10 @@ pub fn ledger(out: &mut String, recording: &Recording) {
             escape(stored)
         );
     }
-    out.push_str("</table></div><div class=\"wide\"><table><tr><th>written here, oldest first</th><th>owed by</th><th>durable on</th></tr>");
+    out.push_str(
+        "</table></div><div class=\"wide\"><table><tr><th>written here, oldest \
+         first</th><th>owed by</th><th>durable on</th></tr>",
+    );
     let names = |hosts: &[u16]| {
         let names: Vec<String> = hosts.iter().map(|host| escape(cast.host(*host))).collect();
         if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
@@ -129,7 +135,10 @@ pub fn recovery(out: &mut String, about: &About) {
         return;
     }
     section(out, "recovery", "Times to recover", None);
-    out.push_str("<div class=\"wide\"><table><tr><th>what</th><th>longest</th><th>how often</th><th>in order</th></tr>");
+    out.push_str(
+        "<div class=\"wide\"><table><tr><th>what</th><th>longest</th><th>how \
+         often</th><th>in order</th></tr>",
+    );
     for (name, times) in &about.outcome.recovery {
         let longest = times.iter().max().copied().unwrap_or(0);
         let mut listed: Vec<String> = times.iter().take(TIMES).map(|ns| span(*ns)).collect();
