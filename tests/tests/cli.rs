@@ -3,6 +3,10 @@
 //! before committing it.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "starts the real binary")]
 
+#[path = "cli/failing.rs"]
+mod failing;
+mod pictures;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -310,7 +314,7 @@ fn exit_codes_say_what_went_wrong() {
 fn a_failing_run_is_kept_and_its_plan_runs_again() {
     let folder = scratch("kept");
     let output = sim(&folder, &["--seed", "0x5eed91c4", "--drill", "panic"]);
-    assert!(text(&output.stdout).contains("see      target/sim/runs/0x5eed91c4/: scenario.toml"));
+    assert!(text(&output.stdout).contains("see      target/sim/runs/0x5eed91c4/scenario.toml"));
     let kept = folder.join("target/sim/runs/0x5eed91c4");
     let report = std::fs::read_to_string(kept.join("report.txt")).expect("the report");
     assert!(report.starts_with("FAIL  drawn plan  seed 0x5eed91c4"), "{report}");
@@ -334,7 +338,8 @@ fn a_run_that_cannot_be_kept_is_reported() {
     let said = text(&drift.stdout);
     assert!(said.contains("note     not kept: target/sim/runs/3"), "{said}");
     let logged = sim(&folder, &["--seed", "3", "--log", "full"]);
-    assert_eq!((code(&logged), text(&logged.stdout).lines().count() > 3), (1, true));
+    // The verdict is what the exit code is about.
+    assert_eq!((code(&logged), text(&logged.stdout).lines().count() > 3), (0, true));
     assert!(text(&logged.stderr).contains("no log: target/sim/runs/last"));
 }
 

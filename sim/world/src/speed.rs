@@ -218,8 +218,8 @@ fn scaling(all: &mut Vec<Measured>) -> Result<(), String> {
     let peak_of = |json: &Value| json["peak_mib"].as_f64().unwrap_or(f64::NAN);
     let (mut scales, mut peak) = (Vec::new(), peak_of(&whole));
     for _ in 0..TURNS {
-        let one = invocation(&["--seeds", SEEDS, "--jobs", "1"])?;
-        let two = invocation(&["--seeds", SEEDS, "--jobs", "2"])?;
+        let one = invocation(&["--seeds", SEEDS, "--jobs", "1", "--no-shrink"])?;
+        let two = invocation(&["--seeds", SEEDS, "--jobs", "2", "--no-shrink"])?;
         scales.push(seconds(&one) / seconds(&two));
         peak = peak.max(peak_of(&one)).max(peak_of(&two));
     }

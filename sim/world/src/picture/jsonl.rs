@@ -12,16 +12,21 @@
 //!
 //! And by `kind`:
 //!
-//! | kind | fields |
-//! | --- | --- |
-//! | `header` | `schema`, `scenario`, `seed` (text), `quirk`, `commit`, `verdict`, `class`, `promise`, `what`, `failed_at_ns`, `decision_ns`, `end_ns`, `trace_hash`, `replay`, `hosts`, `resources`, `vms`, `cut` |
-//! | `state` | `track` (`power`, `role`, `suspended`, `disk`, `quorum`, `connection`, `replication`, `peer-disk`, `vm`, `vm-host`), `from`, `to`; null: nobody is there to have one |
-//! | `count` | `track` (`out-of-sync-bytes`, `unacked-writes`), `value` |
-//! | `step` | `id`, `verb`, `do` |
-//! | `packet` | `name`, `id`, `answers`, `bytes`, `socket` (`data`, `control`), `fate` (`arrived`, `lost`, `on its way`), `arrived_ns`, `text`; `host` sent it to `peer` |
-//! | `io` | `op`, `number`, `block`, `blocks`, `end` (`acked`, `failed`, `unknown`, `in flight`), `ended_ns`, `copies` |
-//! | `stall` | `from_ns`, `ended`; the line's time is its end |
-//! | others | `text`, and `decides` where an engine made a decision that may cost data |
+//! * `header`: `schema`, `scenario`, `seed` (text), `quirk`, `commit`, `verdict`; of a failure
+//!   `class`, `promise`, `what`, `failed_at_ns`, `decision_ns`; `end_ns`, `trace_hash`, `replay`,
+//!   `hosts`, `resources`, `vms`, `cut` (how many entries are left out);
+//! * `state`: `track` (`power`, `role`, `suspended`, `disk`, `quorum`, `connection`, `replication`,
+//!   `peer-disk`, `vm`, `vm-host`), `from`, `to`; null: nobody is there to have one;
+//! * `count`: `track` (`out-of-sync-bytes`, `unacked-writes`), `value`;
+//! * `step`: `id`, `verb`, `do`;
+//! * `packet`: `name`, `id`, `answers` (an id), `bytes`, `socket` (`data`, `control`), `fate`
+//!   (`arrived`, `lost`, `on its way`), `arrived_ns`, `text`; `host` sent it to `peer`;
+//! * `io`: `op`, `number`, `block`, `blocks`, `end` (`acked`, `failed`, `unknown`, `in flight`),
+//!   `ended_ns`, `copies` (a mask of node ids);
+//! * `stall`: `from_ns`, `ended`; the line's time is its end;
+//! * `handshake`, `new-current-uuid`, `resync-done`, `peer-role`, `note`, `refused`, `link`,
+//!   `host`, `vm`, `metadata-write`, `broken`: `text`, and `decides` where an engine made a decision
+//!   that may cost data.
 
 use super::json::{Object, list};
 use super::{About, Change, Fate, Kind, Message, Place, Recording, Request, Track, Value};

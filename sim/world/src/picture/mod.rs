@@ -16,6 +16,8 @@ mod packet;
 pub mod perfetto;
 mod recorder;
 mod segments;
+#[cfg(test)]
+mod tests;
 mod wires;
 
 pub use recorder::Recorder;

@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 const CHANGES: usize = 200_000;
 /// Notes that are kept.
 const NOTES: usize = 50_000;
+/// Writes of metadata that are kept.
+const METADATA: usize = 20_000;
 /// Packets that are kept, and again as many around decisions.
 const PACKETS: usize = 40_000;
 /// Requests of VMs that are kept, and again as many around decisions.
@@ -32,6 +34,7 @@ pub struct Recorder {
     now: BTreeMap<Track, Value>,
     changes: Bounded<Change>,
     notes: Bounded<Note>,
+    metadata: Bounded<Note>,
     steps: Vec<Struck>,
     messages: Bounded<Message>,
     requests: Bounded<Request>,
@@ -55,6 +58,7 @@ impl Recorder {
             now: BTreeMap::new(),
             changes: Bounded::new(CHANGES),
             notes: Bounded::new(NOTES),
+            metadata: Bounded::new(METADATA),
             steps: Vec::new(),
             messages: Bounded::new(PACKETS),
             requests: Bounded::new(REQUESTS),
@@ -103,8 +107,10 @@ impl Recorder {
 
     /// Metadata of a volume is written.
     pub fn metadata(&mut self, at: u64, host: u16, resource: u16) {
+        let (seq, place) = (self.next(), Place::Resource(host, resource));
         let text = "metadata is given to the disk".to_owned();
-        self.note(at, Place::Resource(host, resource), "metadata-write", text);
+        let kind = "metadata-write";
+        self.metadata.push(Note { at, seq, place, kind, text, decides: false });
     }
 
     /// The resource in which a promise broke, and the block if it is one.
@@ -136,6 +142,7 @@ impl Recorder {
         let seq = self.next();
         self.notes.push(Note { at, seq, place, kind, text, decides: true });
         self.messages.keep_around(AROUND, AROUND);
+        self.metadata.keep_around(AROUND / 8, AROUND / 8);
         self.requests.keep_around(AROUND / 4, AROUND / 4);
     }
 
@@ -290,15 +297,18 @@ impl Recorder {
         let cut = Cut {
             packets: self.messages.dropped(),
             requests: self.requests.dropped(),
-            changes: self.changes.dropped() + self.notes.dropped(),
+            changes: self.changes.dropped() + self.notes.dropped() + self.metadata.dropped(),
         };
+        let mut notes = self.notes.into_sorted(|note| note.seq);
+        notes.extend(self.metadata.into_sorted(|note| note.seq));
+        notes.sort_by_key(|note| note.seq);
         self.stalls.sort_by_key(|stall| (stall.from, stall.seq));
         Recording {
             cast: self.cast,
             end,
             about: self.about.or(self.block.map(|(resource, ..)| resource)),
             changes: self.changes.into_sorted(|change| change.seq),
-            notes: self.notes.into_sorted(|note| note.seq),
+            notes,
             steps: self.steps,
             messages: self.messages.into_sorted(|message| message.seq),
             requests: self.requests.into_sorted(|request| request.seq),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::tally::{Failure, is_whole};
 use super::text;
-use crate::runner::job::{Done, Failed, Job, Line, Source};
+use crate::runner::job::{Done, Failed, Job, Line, Row, Source};
 
 /// Frames of a backtrace that are shown; all are in the kept run.
 const FRAMES: usize = 12;
@@ -60,12 +60,13 @@ pub fn headline(job: &Job, done: &Done, failed: &Failed) -> String {
     format!("FAIL  {name}  seed {}{at}  {label} {}", text::seed(job.seed), failed.promise)
 }
 
-/// The whole block, several lines; `lines` of the story at most.
+/// The whole block, several lines; `lines` of the story at most, in so many columns.
 pub fn block(
     (job, done, failed): &Failure,
     kept: Option<&Kept>,
     commit: &str,
     lines: usize,
+    width: Option<usize>,
 ) -> String {
     let mut out = headline(job, done, failed) + "\n";
     for line in failed.what.lines() {
@@ -82,7 +83,10 @@ pub fn block(
         let head = ["host", "resource", "role", "disk", "quorum", "peers", "out of sync"];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(failed.hosts.iter().map(|row| row.to_vec()));
-        let _ = write!(out, "\n{}", text::table(&rows));
+        let table = text::table(&rows);
+        let wide = table.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+        let fits = width.is_none_or(|width| wide <= width);
+        let _ = write!(out, "\n{}", if fits { table } else { stacked(&failed.hosts) });
     }
     let _ = writeln!(out, "\n  replay   {}      (at {commit})", replay(job, done));
     if !done.varied.is_empty() {
@@ -109,6 +113,18 @@ pub fn places(kept: &Kept) -> String {
         let _ = writeln!(out, "  note     {note}");
     }
     out
+}
+
+/// The host table where there are few columns: two lines each.
+fn stacked(rows: &[Row]) -> String {
+    let line = |row: &Row| {
+        let [host, resource, role, disk, quorum, peers, bits] = row;
+        format!(
+            "  {host}  {resource}  {role} · {disk} · quorum {quorum}\n    \
+             peers {peers}  out of sync {bits}\n"
+        )
+    };
+    rows.iter().map(line).collect()
 }
 
 /// The deciding line and the last ones before the end.
@@ -257,8 +273,12 @@ FAIL  flapping-link  seed 42  t=143.882s  SAFETY one-primary
   see      runs/x/events.log
 ";
         let failure = (job, done, failed);
-        assert_eq!(block(&failure, Some(&kept), "4f2c1d9", 16), expected);
-        let short = block(&failure, None, "4f2c1d9", 0);
+        assert_eq!(block(&failure, Some(&kept), "4f2c1d9", 16, None), expected);
+        let narrow = block(&failure, Some(&kept), "4f2c1d9", 16, Some(40));
+        let stacked = "  alpha  vol-a  Primary · UpToDate · quorum yes\n    \
+                       peers bravo:Est  out of sync 0\n";
+        assert!(narrow.contains(stacked), "{narrow}");
+        let short = block(&failure, None, "4f2c1d9", 0, None);
         assert!(short.contains("◀ the decision\n  …\n  (1 of 21 904 events)"), "{short}");
     }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 use failure::Kept;
 use tally::{Known, Tally, percentile};
 
+/// Columns that lists are given where nothing says how many there are.
+pub const WIDTH: usize = 110;
 /// Failing runs that are shown in full; the others have a line each.
 pub const SHOWN: usize = 3;
 /// Drawn plans after which a point or state that was never seen is listed by name.
@@ -41,8 +43,8 @@ pub struct Frame<'a> {
     pub replay: Option<&'a scenarios::Replay>,
     /// Scenarios that were not run, and why.
     pub skips: &'a [(String, String)],
-    /// Columns of the terminal.
-    pub width: usize,
+    /// Columns of the terminal, if there is one.
+    pub width: Option<usize>,
 }
 
 /// The whole report, for stdout.
@@ -54,7 +56,7 @@ pub fn render(tally: &mut Tally, frame: &Frame) -> String {
         let failure @ (job, done, failed) = &tally.failures[group.first];
         if i < SHOWN {
             let kept = frame.kept.get(&job.index);
-            out.push_str(&failure::block(failure, kept, frame.commit, STORY));
+            out.push_str(&failure::block(failure, kept, frame.commit, STORY, frame.width));
         } else {
             let _ = writeln!(out, "{}", failure::headline(job, done, failed));
         }
@@ -66,13 +68,14 @@ pub fn render(tally: &mut Tally, frame: &Frame) -> String {
     let whole: Vec<_> =
         tally.failures.iter().filter(|(_, done, _)| tally::is_whole(done)).collect();
     for failure in &whole {
-        out.push_str(&failure::block(failure, None, frame.commit, STORY));
+        out.push_str(&failure::block(failure, None, frame.commit, STORY, frame.width));
     }
     if tally.groups.is_empty() || tally.groups.len() > SHOWN || !whole.is_empty() {
         out.push('\n');
     }
     sums(&mut out, tally, frame);
-    text::folded(&out, frame.width)
+    // What is not read on a terminal may be read by a program.
+    frame.width.map_or(out.clone(), |width| text::folded(&out, width))
 }
 
 /// Other seeds that fail the same way.
@@ -146,7 +149,7 @@ fn sums(out: &mut String, tally: &mut Tally, frame: &Frame) {
         let rank = |percent| text::time(percentile(times, percent).into());
         recovery.push(format!("{name} p50 {} p99 {}", rank(50), rank(99)));
     }
-    let width = frame.width;
+    let width = frame.width.unwrap_or(WIDTH).min(WIDTH);
     let listed = |out: &mut String, head: &str, items| listed(out, head, items, width);
     listed(out, "recovery", recovery);
     let counts = |map: &BTreeMap<String, u64>, noun: &str| -> Vec<String> {

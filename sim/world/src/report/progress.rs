@@ -8,18 +8,16 @@ use std::time::{Duration, Instant};
 use super::tally::Tally;
 use super::text;
 
-/// Columns where nothing says how many there are.
-const WIDTH: usize = 110;
-
-/// Columns of a terminal: what `COLUMNS` says, else what the terminal does.
-pub fn width(of: &(impl IsTerminal + AsFd)) -> usize {
+/// Columns of a terminal: what `COLUMNS` says, else what the terminal does; `None` where there is
+/// none.
+pub fn width(of: &(impl IsTerminal + AsFd)) -> Option<usize> {
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
     let found = || match of.is_terminal() {
         true => rustix::termios::tcgetwinsize(of).ok().map(|size| usize::from(size.ws_col)),
         false => None,
     };
     let usable = |columns: &usize| (20..=10_000).contains(columns);
-    said.filter(usable).or_else(found).filter(usable).unwrap_or(WIDTH)
+    said.filter(usable).or_else(found).filter(usable)
 }
 
 /// How far a job is.
@@ -40,7 +38,7 @@ impl Progress {
     /// Begins now.
     pub fn new(total: Option<u64>, time: Option<Duration>) -> Progress {
         let (began, terminal) = (Instant::now(), std::io::stderr().is_terminal());
-        let width = width(&std::io::stderr());
+        let width = width(&std::io::stderr()).unwrap_or(super::WIDTH);
         Progress { began, last: began, terminal, width, drawn: false, total, time }
     }
 

@@ -111,6 +111,9 @@ fn fold(out: &mut String, line: &str, width: usize) {
         let place = trimmed[..end].rfind(' ').filter(|at| *at > words);
         // The space itself may stand just behind the last column.
         let place = if trimmed[end..].starts_with(' ') { Some(end) } else { place };
+        // Between columns rather than within one.
+        let column = trimmed[..end].rfind("  ").filter(|at| *at > words && *at * 2 > end);
+        let place = column.or(place);
         let place = place.or_else(|| trimmed[end..].find(' ').map(|at| end + at));
         let (head, tail) = trimmed.split_at(place.unwrap_or(trimmed.len()));
         out.push_str(&format!("{lead}{}\n", head.trim_end()));

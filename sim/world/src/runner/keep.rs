@@ -59,7 +59,7 @@ pub fn keep(
             let means = Means { jobs, until, stop, commit };
             shrunk((job, done, failed), &folder, &means, progress, &mut it);
         }
-        let report = failure::block(failing, None, commit, usize::MAX);
+        let report = failure::block(failing, None, commit, usize::MAX, None);
         let backtrace = failing.2.backtrace.as_deref().unwrap_or_default();
         let report = report + backtrace;
         let mut lost = Lost::default();

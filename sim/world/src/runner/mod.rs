@@ -23,7 +23,7 @@ use clap::Parser;
 
 use crate::cli::{Asked, Cli, Log};
 use crate::json;
-use crate::report::failure::headline;
+use crate::report::failure::{Kept, headline};
 use crate::report::progress::Progress;
 use crate::report::tally::Tally;
 use crate::report::{self, Frame};
@@ -211,18 +211,8 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         // Without a log there is still a verdict.
         keep::print_log().unwrap_or_else(|message| eprintln!("no log: {message}"));
     }
-    let passed = match (cli.trace || cli.html) && total == Some(1) && session.tally.passed == 1 {
-        true => Queue::new(asked, common).next(0, true).map(|ticket| ticket.job),
-        false => None,
-    };
-    let passed = passed.map(|job| keep::keep_passed(&mut session.pool, &job)).transpose()?;
+    let passed = passed(cli, asked, common, &mut session)?;
     let mut tally = session.tally;
-    let code = match tally.exit_code() {
-        0 if interrupted => INTERRUPTED,
-        // Never a pass.
-        0 if tally.passed == 0 && !asked.skips.is_empty() => NOTHING_RAN,
-        code => code,
-    };
     let frame = Frame {
         commit: &commit,
         wall,
@@ -235,11 +225,43 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         skips: &asked.skips,
         width: report::progress::width(&std::io::stdout()),
     };
-    let code = told(say(&report::render(&mut tally, &frame)), code);
+    let code = reported(&mut tally, &frame);
     if let Some(path) = &cli.json {
         json::write(path, &json::document(&mut tally, &frame, code))?;
     }
     Ok(code)
+}
+
+/// Prints the report; the exit code of all.
+fn reported(tally: &mut Tally, frame: &Frame) -> u8 {
+    let code = match tally.exit_code() {
+        0 if frame.interrupted => INTERRUPTED,
+        // Never a pass.
+        0 if tally.passed == 0 && !frame.skips.is_empty() => NOTHING_RAN,
+        code => code,
+    };
+    let text = report::render(tally, frame);
+    let said = say(&text);
+    if said.is_err() {
+        // The verdict at least.
+        eprintln!("{}", text.lines().last().unwrap_or_default());
+    }
+    told(said, code)
+}
+
+/// Keeps the one run that passed, if its pictures were asked for.
+fn passed(
+    cli: &Cli,
+    asked: &Asked,
+    common: Common,
+    session: &mut Session,
+) -> Result<Option<Kept>, String> {
+    let one = Queue::total(asked) == Some(1) && session.tally.passed == 1;
+    if !one || !(cli.trace || cli.html) {
+        return Ok(None);
+    }
+    let ticket = Queue::new(asked, common).next(0, true);
+    ticket.map(|ticket| keep::keep_passed(&mut session.pool, &ticket.job)).transpose()
 }
 
 /// A seed means little after a change of the code; the plan is the same.

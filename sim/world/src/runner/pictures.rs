@@ -10,7 +10,7 @@ use scenarios::Scenario;
 use sim::outcome::{LogLine, Outcome};
 use sim::picture::{About, html, jsonl, perfetto};
 
-use super::job::{Done, Job};
+use super::job::{Done, Job, Source};
 use crate::report::{failure, text};
 
 /// The plan of a run.
@@ -85,7 +85,7 @@ pub fn write(
     let (seed, replay) = (text::seed(job.seed), failure::replay(job, done));
     let plan = scenarios::write(scenario);
     let about = About {
-        scenario: &scenario.name,
+        scenario: if job.source == Source::Drawn { "drawn plan" } else { &scenario.name },
         seed: &seed,
         quirk: job.quirk.as_deref(),
         commit: &commit,

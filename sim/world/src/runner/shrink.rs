@@ -23,7 +23,7 @@ use crate::report::text;
 /// The file next to the kept run.
 pub const SHRUNK_FILE: &str = "shrunk.toml";
 /// Begins the line of the file's comment that is told again.
-const SUMMARY: &str = "Shrunk from ";
+const SUMMARY: &str = "Shrunk: ";
 /// Other seeds under which the result is tried.
 const OTHERS: u64 = 16;
 /// Longest wait for a worker.
@@ -158,7 +158,7 @@ fn comment((job, _, failed): (&Job, &Done, &Failed), summary: &str, commit: &str
     if let Some(quirk) = &job.quirk {
         out += &format!("with the quirk {quirk} on\n");
     }
-    out + &format!("{SUMMARY}{summary}.\nAt {commit}.\n")
+    out + &format!("{SUMMARY}{summary}.\nWritten at {commit}.\n")
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {
@@ -220,7 +220,7 @@ struct Tries {
 impl Tries {
     fn new(job: &Job, done: &Done, failed: &Failed, means: &Means) -> Result<Tries, String> {
         // A candidate that takes much longer than the run itself is no simpler one.
-        let most = 2_000 + done.cpu_ns / 1_000_000 * 5;
+        let most = 10_000 + done.cpu_ns / 1_000_000 * 20;
         let wall_limit_ms = job.wall_limit_ms.min(most);
         Ok(Tries {
             pool: Pool::new(means.jobs)?,

@@ -6,6 +6,7 @@
 //! The rules are those that drawn plans keep, see [`crate::swarm`]. Times of steps that wait for
 //! something are not known: they count as any time.
 
+use crate::check::{io_resumes, resync_finishes};
 use scenarios::{Do, Resource, Scenario, Step};
 use std::collections::BTreeSet;
 
@@ -51,11 +52,17 @@ pub fn broken(plan: &Scenario) -> BTreeSet<Rule> {
         }
     }
     disks(plan, &mut rules);
-    if plan.heals {
+    if demands_recovery(plan) {
         rules.extend((!is_healed(plan)).then_some(Rule::NotHealed));
         rules.extend(is_hasty(plan).then_some(Rule::Hasty));
     }
     rules
+}
+
+/// Does the run have to recover? Also a plan that only lists a promise of recovery.
+pub(super) fn demands_recovery(plan: &Scenario) -> bool {
+    let asks = |name: &String| [io_resumes::NAME, resync_finishes::NAME].contains(&name.as_str());
+    plan.heals || plan.promise.iter().any(asks)
 }
 
 fn has_quorum(resource: &Resource) -> bool {
@@ -129,49 +136,57 @@ fn in_order(plan: &Scenario) -> Vec<&Step> {
     steps
 }
 
+/// Something broken: what, of which host or network, towards which.
+type Open<'a> = (&'static str, &'a str, &'a str);
+
 /// Is everything that was broken mended in the end?
 fn is_healed(plan: &Scenario) -> bool {
-    let mut open: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    let mut open: BTreeSet<Open> = BTreeSet::new();
     for step in in_order(plan) {
         match &step.action {
             Do::HealAll => open.clear(),
-            Do::PowerOff { host } | Do::Shutdown { host, .. } => {
-                drop(open.insert(("off", host, "")))
-            }
-            Do::Boot { host } => drop(open.remove(&("off", host, ""))),
-            Do::Freeze { host } => drop(open.insert(("frozen", host, ""))),
-            Do::Thaw { host } => drop(open.remove(&("frozen", host, ""))),
-            Do::Isolate { host, .. } => drop(open.insert(("alone", host, ""))),
-            Do::Rejoin { host, .. } => {
-                open.retain(|(_, from, to)| from != host && to != host);
-            }
-            Do::Cut { from, to, both, .. } => {
-                open.insert(("cut", from, to));
-                both.then(|| open.insert(("cut", to, from)));
-            }
-            Do::Mend { from, to, both, .. } => {
-                open.remove(&("cut", from, to));
-                both.then(|| open.remove(&("cut", to, from)));
-            }
-            Do::SwitchOff { network } => drop(open.insert(("switch", network, ""))),
-            Do::SwitchOn { network } => drop(open.remove(&("switch", network, ""))),
-            Do::Loss { network, ppm } => {
-                let calm = plan.network.get(network).map_or(0, |it| it.loss);
-                match *ppm > calm {
-                    true => drop(open.insert(("loss", network, ""))),
-                    false => drop(open.remove(&("loss", network, ""))),
+            Do::Rejoin { host, .. } => open.retain(|(_, from, to)| from != host && to != host),
+            action => {
+                for (what, broken) in touched(plan, action) {
+                    if broken {
+                        open.insert(what);
+                    } else {
+                        open.remove(&what);
+                    }
                 }
             }
-            Do::DiskError { host, resource, .. } => drop(open.insert(("disk", host, resource))),
-            Do::DiskRepair { host, resource } => drop(open.remove(&("disk", host, resource))),
-            Do::DiskLies { host } => drop(open.insert(("lies", host, ""))),
-            Do::DiskHonest { host } => drop(open.remove(&("lies", host, ""))),
-            Do::MoveVm { vm, to: None } => drop(open.insert(("vm", vm, ""))),
-            Do::MoveVm { vm, to: Some(_) } => drop(open.remove(&("vm", vm, ""))),
-            _ => {}
         }
     }
     open.is_empty()
+}
+
+/// What a step breaks (`true`) or mends.
+fn touched<'a>(plan: &Scenario, action: &'a Do) -> Vec<(Open<'a>, bool)> {
+    let one = |what, of: &'a str, broken| vec![((what, of, ""), broken)];
+    let ways = |from: &'a str, to: &'a str, both: bool, broken| {
+        let back = both.then_some((("cut", to, from), broken));
+        std::iter::once((("cut", from, to), broken)).chain(back).collect()
+    };
+    match action {
+        Do::PowerOff { host } | Do::Shutdown { host, .. } => one("off", host, true),
+        Do::Boot { host } => one("off", host, false),
+        Do::Freeze { host } => one("frozen", host, true),
+        Do::Thaw { host } => one("frozen", host, false),
+        Do::Isolate { host, .. } => one("alone", host, true),
+        Do::Cut { from, to, both, .. } => ways(from, to, *both, true),
+        Do::Mend { from, to, both, .. } => ways(from, to, *both, false),
+        Do::SwitchOff { network } => one("switch", network, true),
+        Do::SwitchOn { network } => one("switch", network, false),
+        Do::Loss { network, ppm } => {
+            one("loss", network, *ppm > plan.network.get(network).map_or(0, |it| it.loss))
+        }
+        Do::DiskError { host, resource, .. } => vec![(("disk", host, resource), true)],
+        Do::DiskRepair { host, resource } => vec![(("disk", host, resource), false)],
+        Do::DiskLies { host } => one("lies", host, true),
+        Do::DiskHonest { host } => one("lies", host, false),
+        Do::MoveVm { vm, to } => one("vm", vm, to.is_none()),
+        _ => Vec::new(),
+    }
 }
 
 /// Is recovery demanded sooner than it can be had? Where the last repair waits for something, that

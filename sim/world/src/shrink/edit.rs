@@ -42,6 +42,8 @@ pub(super) enum Edit {
     Merge(usize, Do, usize),
     /// A VM does this.
     Io(usize, Io),
+    /// No VM asks for more than so many requests per second, two at a time.
+    Calm(u32),
     /// A resource has this size.
     Size(usize, u64),
     /// A DRBD option has its default.
@@ -84,6 +86,12 @@ impl Edit {
                 drop_steps(&mut new, *second, *second + 1);
             }
             Edit::Io(vm, io) => new.vm[*vm].io = io.clone(),
+            Edit::Calm(rate) => {
+                for io in new.vm.iter_mut().map(|vm| &mut vm.io) {
+                    io.rate = if io.rate == 0 { *rate } else { io.rate.min(*rate) };
+                    io.depth = io.depth.min(2);
+                }
+            }
             Edit::Size(resource, size) => smaller(&mut new, *resource, *size),
             Edit::Option(resource, name) => drop(new.resource[*resource].options.remove(name)),
             Edit::Default(part) => default(&mut new, part),

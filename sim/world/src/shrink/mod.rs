@@ -140,8 +140,7 @@ fn bare(plan: &Scenario, breaks: &str, liveness: bool) -> Scenario {
     plan.known.clear();
     plan.origin.clear();
     plan.worlds = vec!["sim".to_owned()];
-    let asks = |name: &str| plan.promise.iter().any(|promise| promise == name);
-    plan.heals |= liveness || asks(io_resumes::NAME) || asks(resync_finishes::NAME);
+    plan.heals |= liveness || budget::demands_recovery(&plan);
     let is_promise = crate::check::Promise::ALL.iter().any(|promise| promise.name() == breaks);
     plan.promise = if is_promise { vec![breaks.to_owned()] } else { Vec::new() };
     plan

@@ -1,11 +1,15 @@
 //! What is tried, in which order.
 
 use super::edit::Edit;
+use crate::check::{io_resumes, resync_finishes};
 use scenarios::{BLOCK, Do, Io, Scenario};
 use std::collections::BTreeSet;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
+
+/// Promises of recovery: what is demanded of a plan that breaks them stays demanded.
+const RECOVERY: [&str; 2] = [io_resumes::NAME, resync_finishes::NAME];
 
 /// Kinds of changes that are tried together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,12 +63,15 @@ pub(super) fn edits(pass: Pass, plan: &Scenario, at: u64, chunk: usize) -> Vec<E
 
 fn end(plan: &Scenario, at: u64) -> Vec<Edit> {
     let mut edits = Vec::new();
-    if plan.heals {
+    let recovers = |name: &String| RECOVERY.contains(&name.as_str());
+    if plan.heals && !plan.promise.iter().any(recovers) {
         edits.push(Edit::NoHealing);
     }
     // VMs ask for nothing in the last seconds.
     let ends = [1, 4, 10].map(|more| (at / SECOND + 1 + more) * SECOND);
     edits.extend(ends.into_iter().filter(|end| *end < plan.horizon).map(Edit::Horizon));
+    // Less work makes all further tries quicker.
+    edits.extend([5, 20].map(Edit::Calm));
     edits
 }
 
@@ -97,7 +104,9 @@ fn times(plan: &Scenario) -> Vec<Edit> {
         // A pool needs a moment to come up.
         let first = before == 0;
         let targets = if first { [SECOND, 3 * SECOND] } else { [0, SECOND] };
-        let wanted = targets.into_iter().chain([half(gap)]).filter(|target| *target < gap);
+        let least = if first { SECOND } else { 0 };
+        let targets = targets.into_iter().chain([half(gap)]);
+        let wanted = targets.filter(|target| *target < gap && *target >= least);
         edits.extend(wanted.map(|target| Edit::Earlier { from: time, by: gap - target }));
         before = time;
     }
@@ -122,8 +131,25 @@ fn verbs(plan: &Scenario) -> Vec<Edit> {
     for (at, step) in plan.step.iter().enumerate() {
         edits.extend(simpler(&step.action).into_iter().map(|action| Edit::Action(at, action)));
         edits.extend(less_of_the_network(plan, at));
+        edits.extend(any_network(plan, &step.action).map(|action| Edit::Action(at, action)));
     }
     edits
+}
+
+/// Where there is one network, it need not be named.
+fn any_network(plan: &Scenario, action: &Do) -> Option<Do> {
+    let mut action = action.clone();
+    match &mut action {
+        Do::Cut { network, .. }
+        | Do::Mend { network, .. }
+        | Do::Isolate { network, .. }
+        | Do::Rejoin { network, .. }
+            if plan.network.len() == 1 =>
+        {
+            network.take().map(|_| action)
+        }
+        _ => None,
+    }
 }
 
 /// One direction and the other at the same time are one step.
@@ -210,6 +236,14 @@ fn less_of_the_network(plan: &Scenario, at: usize) -> Vec<Edit> {
                 let (a, b, network) = cut(&from, &to);
                 let strike = Do::Cut { from: a, to: b, network: network.clone(), both: true };
                 pair(strike, undo, Do::Mend { from, to, network, both: true })
+            };
+            others.map(link).collect()
+        }
+        Do::Rejoin { host, network } => {
+            let others = plan.pool.hosts.iter().filter(|other| *other != host);
+            let link = |other: &String| {
+                let (from, to, network) = (host.clone(), other.clone(), network.clone());
+                Edit::Action(at, Do::Mend { from, to, network, both: true })
             };
             others.map(link).collect()
         }

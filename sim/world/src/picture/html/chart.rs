@@ -60,6 +60,7 @@ impl Draw {
         let (from, to) = (self.x(band.from), self.x(band.to));
         let wide = (to - from).max(80);
         let word = band.word.chars().count() as u64;
+        let letter = band.letter.chars().count() as u64;
         let (a, b) = (band.from / 1_000, band.to / 1_000);
         let thin = if height < ROW { " thin" } else { "" };
         let _ = writeln!(
@@ -70,13 +71,13 @@ impl Draw {
             self.y,
             px(wide),
             escape(&band.word),
-            escape(band.letter),
+            escape(&band.letter),
             escape(hover),
         );
         self.bands += 1;
         let said = match wide / 100 {
             wide if wide > word * 6 + 6 => band.word.as_str(),
-            wide if wide > 9 => band.letter,
+            wide if wide > letter * 6 + 4 => band.letter.as_str(),
             _ => "",
         };
         if height >= ROW && !said.is_empty() {
@@ -152,14 +153,15 @@ fn framed(draw: &Draw, recording: &Recording, about: &About, height: u64) -> Str
          <button data-k=\"ArrowLeft\">←</button><button data-k=\"ArrowRight\">→</button>\
          <button data-k=\"0\">all</button><button data-k=\"d\">decision</button> \
          <span>Drag over a span to zoom in, Ctrl and wheel to zoom, double click for all; keys: \
-         + − ← → 0 d</span> <output id=\"at\"></output></p>",
+         + − ← → 0 (all) d (decision)</span> <output id=\"at\"></output></p>",
     );
     let decision = about.outcome.decision().or(about.outcome.failure.as_ref().map(|f| f.at));
     let decision = decision.map_or(String::new(), |at| format!(" data-d=\"{}\"", at / 1_000));
     let _ = write!(
         svg,
         "<div class=\"wide paper\"><svg id=\"chart\" tabindex=\"0\" role=\"img\" width=\"{WIDTH}\" height=\"{height}\" \
-         viewBox=\"0 0 {WIDTH} {height}\"{decision} aria-label=\"States of hosts, disks and quorum over time\">{PATTERNS}"
+         viewBox=\"0 0 {WIDTH} {height}\"{decision} aria-label=\"States of hosts, disks and \
+         quorum over time\">{PATTERNS}"
     );
     let _ = write!(svg, "<g id=\"axis\">{}</g>", axis(recording.end.max(1_000_000), height));
     svg.push_str(&draw.out.replace("HEIGHT", &height.to_string()));
@@ -214,7 +216,13 @@ fn fault_rows(draw: &mut Draw, bars: &[faults::Bar]) {
         rows[row] = rows[row].max(to);
         draw.y = top + row as u64 * (ROW + GAP);
         let class = if bar.fault { "fault" } else { "done" };
-        let band = Band { from: bar.from, to: bar.to, class, letter: "", word: bar.text.clone() };
+        let band = Band {
+            from: bar.from,
+            to: bar.to,
+            class,
+            letter: String::new(),
+            word: bar.text.clone(),
+        };
         let hover = match bar.fault {
             true => format!("{}\n{} to {}", bar.text, time(bar.from), time(bar.to)),
             false => format!("{}\n{}", bar.text, time(bar.from)),
@@ -281,13 +289,7 @@ fn lane_of(draw: &mut Draw, lane: &Lane) {
 }
 
 /// Hatching, so that no meaning hangs on colour alone.
-const PATTERNS: &str = "<defs>\
-<pattern id=\"h1\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"><rect width=\"6\" height=\"6\" fill=\"#f7d98c\"/><path d=\"M0 6L6 0\" stroke=\"#a87a10\"/></pattern>\
-<pattern id=\"h2\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"><rect width=\"6\" height=\"6\" fill=\"#f3a794\"/><path d=\"M0 0L6 6M0 6L6 0\" stroke=\"#b3402a\" stroke-width=\".8\"/></pattern>\
-<pattern id=\"h3\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\"><rect width=\"5\" height=\"5\" fill=\"#f1f1f1\"/><circle cx=\"1.5\" cy=\"1.5\" r=\".8\" fill=\"#999\"/></pattern>\
-<pattern id=\"h4\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\"><rect width=\"8\" height=\"8\" fill=\"#d5d5d5\"/><path d=\"M0 8L8 0\" stroke=\"#777\" stroke-width=\"1.6\"/></pattern>\
-<pattern id=\"h5\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"><rect width=\"6\" height=\"6\" fill=\"#cfe0f7\"/><path d=\"M3 0V6\" stroke=\"#5580b8\"/></pattern>\
-<pattern id=\"h6\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\"><rect width=\"6\" height=\"6\" fill=\"#e6f2d8\"/><path d=\"M0 3H6\" stroke=\"#7fa35a\" stroke-width=\".8\"/></pattern></defs>";
+const PATTERNS: &str = include_str!("patterns.svg");
 
 fn legend(out: &mut String, about: &About) {
     out.push_str("<details class=\"legend\"><summary>How to read it</summary><ul>");
@@ -320,7 +322,10 @@ fn legend(out: &mut String, about: &About) {
     }
     out.push_str("</ul>");
     if about.outcome.failure.is_some() {
-        out.push_str("<p>The heavy line is the event that decided the failure, the dashed one where it was seen; thin lines are faults.</p>");
+        out.push_str(
+            "<p>The heavy line is the event that decided the failure, the dashed one \
+             where it was seen; thin lines are faults.</p>",
+        );
     }
     out.push_str("</details>");
 }

@@ -21,7 +21,7 @@ pub struct Band {
     /// Of the style sheet.
     pub class: &'static str,
     /// Stands for the word.
-    pub letter: &'static str,
+    pub letter: String,
     /// The value.
     pub word: String,
 }
@@ -105,7 +105,8 @@ fn band(kind: Kind, segment: &Segment) -> Option<Band> {
     };
     let (class, letter) = look(kind, word);
     let (from, to) = (segment.from, segment.to);
-    (from < to).then(|| Band { from, to, class, letter, word: said.to_owned() })
+    let (letter, word) = (letter.to_owned(), said.to_owned());
+    (from < to).then_some(Band { from, to, class, letter, word })
 }
 
 fn bands(kind: Kind, list: Option<&Vec<Segment>>) -> Vec<Band> {
@@ -122,7 +123,7 @@ fn thinned(mut bands: Vec<Band>) -> Vec<Band> {
                 Some(last) if band.to - band.from < shortest && last.to == band.from => {
                     last.to = band.to;
                     if last.word != band.word {
-                        (last.class, last.letter) = ("mixed", "~");
+                        (last.class, last.letter) = ("mixed", "~".to_owned());
                         last.word = "several states in turn: zoom does not resolve them".to_owned();
                     }
                 }
@@ -232,6 +233,7 @@ fn guest(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>, vm: u16)
             let Value::Host(host) = home.value else { continue };
             let (from, to) = (state.from.max(home.from), state.to.min(home.to));
             let (class, letter) = look(Kind::Vm, word);
+            let letter = letter.to_owned();
             let word = format!("{word} on {}", cast.host(host));
             if from < to {
                 on.push(Band { from, to, class, letter, word });
@@ -243,7 +245,7 @@ fn guest(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>, vm: u16)
         from: stall.from,
         to: stall.to,
         class: "bad",
-        letter: "!",
+        letter: span(stall.to - stall.from),
         word: match stall.ended {
             true => format!("no I/O for {}", span(stall.to - stall.from)),
             false => format!("no I/O for {}, to the end", span(stall.to - stall.from)),
@@ -271,7 +273,7 @@ mod tests {
             from: i * 10,
             to: i * 10 + 10,
             class: "good",
-            letter: "U",
+            letter: "U".to_owned(),
             word: (i % 3).to_string(),
         };
         let bands = thinned((0..50_000).map(band).collect());

@@ -27,9 +27,9 @@ pub fn page(recording: &Recording, about: &About) -> String {
     let chart = chart::chart(recording, about);
     head(&mut out, about);
     verdict(&mut out, recording, about);
+    out.push_str(&chart.svg);
     tables::story(&mut out, about);
     tables::hosts(&mut out, about);
-    out.push_str(&chart.svg);
     sequence::sequence(&mut out, recording, about);
     tables::ledger(&mut out, recording);
     tables::recovery(&mut out, about);
@@ -91,7 +91,8 @@ fn verdict(out: &mut String, recording: &Recording, about: &About) {
             let _ = write!(
                 out,
                 "<h1 class=\"ok\"><b>PASSED</b> {name} <small>seed {seed}</small></h1>\
-                 <p class=\"what\">Every promise that was checked held for {} of simulated time.</p>",
+                 <p class=\"what\">Every promise that was checked held for {} of simulated \
+                 time.</p>",
                 time(recording.end)
             );
         }
@@ -116,7 +117,9 @@ fn verdict(out: &mut String, recording: &Recording, about: &About) {
             escape(quirk)
         )
     });
-    let cut = recording.cut.said().map_or(String::new(), |cut| format!("<p>{}.</p>", escape(&cut)));
+    let cut = recording.cut.said();
+    let cut =
+        cut.map_or(String::new(), |cut| format!("<p class=\"note\">Note: {}.</p>", escape(&cut)));
     let _ = write!(
         out,
         "<p class=\"cmd\">To see it again, at commit <code>{}</code>:<br><code>{}</code></p>{quirk}{cut}\n",

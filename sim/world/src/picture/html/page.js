@@ -7,13 +7,15 @@ var L=D.left,R=12,end=D.end,view=[0,end],NS=svg.namespaceURI;
 var bands=Array.prototype.map.call(svg.querySelectorAll('.b'),function(e){
 return{e:e,a:+e.dataset.a,b:+e.dataset.b,l:e.dataset.l,s:e.dataset.s,y:+e.getAttribute('y'),h:+e.getAttribute('height'),
 k:e.classList.contains('k'),f:e.classList.contains('fault')||e.classList.contains('done')}});
+var rows={};
+for(var j=bands.length-1;j>=0;j--)if(bands[j].f){bands[j].n=rows[bands[j].y];rows[bands[j].y]=bands[j]}
 var marks=Array.prototype.map.call(svg.querySelectorAll('.m'),function(e){return{e:e,a:+e.dataset.a}});
 var lanes=svg.querySelectorAll('.lane'),labels=document.getElementById('labels'),axis=document.getElementById('axis');
 var H=+svg.getAttribute('height'),W=0,out=document.getElementById('at');
 function make(name,at,text){var e=document.createElementNS(NS,name);for(var k in at)e.setAttribute(k,at[k]);if(text!==undefined)e.textContent=text;return e}
 function said(us,step){var d=step>=1e6?0:step>=1e5?1:step>=1e4?2:step>=1e3?3:6;return(us/1e6).toFixed(d)+' s'}
 function layout(){
-var plot=W-L-R,scale=plot/(view[1]-view[0]),i,b,frag=document.createDocumentFragment();
+var ends={},plot=W-L-R,scale=plot/(view[1]-view[0]),i,b,frag=document.createDocumentFragment();
 for(i=0;i<bands.length;i++){b=bands[i];
 var x0=L+(b.a-view[0])*scale,x1=L+(b.b-view[0])*scale;
 if(x1<L||x0>L+plot){b.e.style.display='none';continue}
@@ -21,9 +23,16 @@ b.e.style.display='';
 var c0=Math.max(x0,L),c1=Math.min(x1,L+plot),w=Math.max(c1-c0,.8);
 b.e.setAttribute('x',c0.toFixed(2));b.e.setAttribute('width',w.toFixed(2));
 if(b.h<16)continue;
-var t=b.f?b.l:w>b.l.length*6+6?b.l:w>9?b.s:'';
-if(t){var tx=b.f?Math.min(c0+3,Math.max(L,W-R-t.length*6.2)):c0+3;
-frag.appendChild(make('text',{'class':'l'+(b.k?' k':'')+(b.f?' f':''),x:tx.toFixed(2),y:b.y+12},t))}}
+var t=b.l,tx=c0+3;
+if(b.f){
+// The words of a fault end where the next one of its row begins; the last one's may begin earlier.
+var n=b.n,x2=n?Math.max(tx,L+(n.a-view[0])*scale):L+plot,need=t.length*6.2+2;
+if(!n)tx=Math.max(ends[b.y]||L,Math.min(tx,x2-need));
+var room=Math.floor((x2-tx-2)/6.2);
+if(room<t.length)t=room<4?'':t.slice(0,room-1)+'…';
+ends[b.y]=tx+t.length*6.2+4}
+else t=w>t.length*6+6?t:w>b.s.length*6+4?b.s:'';
+if(t){frag.appendChild(make('text',{'class':'l'+(b.k?' k':'')+(b.f?' f':''),x:tx.toFixed(2),y:b.y+12},t))}}
 for(i=0;i<marks.length;i++){b=marks[i];var x=L+(b.a-view[0])*scale;
 b.e.style.display=x<L||x>L+plot?'none':'';b.e.setAttribute('x1',x.toFixed(2));b.e.setAttribute('x2',x.toFixed(2))}
 for(i=0;i<lanes.length;i++)lanes[i].setAttribute('width',plot);
@@ -60,6 +69,7 @@ svg.addEventListener('pointerup',function(e){if(from===null)return;var a=from,b=
 if(box){box.remove();box=null}if(Math.abs(b-a)*s>6)show(Math.min(a,b),Math.max(a,b))});
 svg.addEventListener('pointercancel',function(){from=null;if(box){box.remove();box=null}});
 document.getElementById('keys').hidden=false;
+if(!svg.dataset.d)document.querySelector('[data-k=d]').hidden=true;
 addEventListener('resize',fit);
 fit();
 root.setAttribute('data-drawn','lanes='+lanes.length+' bands='+bands.length+' marks='+marks.length);

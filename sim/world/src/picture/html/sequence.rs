@@ -103,7 +103,10 @@ fn items(recording: &Recording, resource: u16, centre: u64) -> Vec<(u64, u64, It
         if matches!(note.kind, "metadata-write" | "peer-role") {
             continue;
         }
-        let (text, decides) = (note.text.clone(), note.decides);
+        // The drawing is about one resource: its name need not be said each time.
+        let own = format!("{} ", recording.cast.resource(resource));
+        let text = note.text.strip_prefix(&own).unwrap_or(&note.text).to_owned();
+        let decides = note.decides;
         noticed.push((note.at, note.seq, Item::Noticed { host, text, decides }));
     }
     for step in &recording.steps {
@@ -141,7 +144,9 @@ fn changed(recording: &Recording, resource: u16, track: &Track, to: Value) -> Op
 }
 
 struct Draw<'a> {
+    /// Texts and dots; they lie over the arrows.
     out: String,
+    arrows: String,
     recording: &'a Recording,
     columns: Vec<(u16, u64)>,
     width: u64,
@@ -167,13 +172,13 @@ pub fn sequence(out: &mut String, recording: &Recording, about: &About) {
     let step = step.min(420);
     let hosts = (0..).zip(&part.nodes).map(|(i, (host, _))| (*host, LEFT + 30 + i * step));
     let columns: Vec<(u16, u64)> = hosts.collect();
-    let (text, sent) = (String::new(), Vec::new());
+    let (text, arrows, sent) = (String::new(), String::new(), Vec::new());
     let mut draw =
-        Draw { out: text, recording, columns, width, y: TOP, sent, centre, marked: false };
+        Draw { out: text, arrows, recording, columns, width, y: TOP, sent, centre, marked: false };
     let mut before = None;
     for (at, _, item) in &items {
         draw.clock(*at, before);
-        draw.item(*at, item);
+        draw.item(item);
         before = Some(*at);
     }
     let title = format!("Messages of {} {why}", escape(&part.name));
@@ -222,7 +227,7 @@ impl Draw<'_> {
         }
     }
 
-    fn item(&mut self, at: u64, item: &Item) {
+    fn item(&mut self, item: &Item) {
         let y = self.y;
         match item {
             Item::Sent(message) => {
@@ -249,7 +254,7 @@ impl Draw<'_> {
                 let start = sent.map_or(y, |(_, y)| *y);
                 self.arrow(message, (from, start - 4), (to, y - 4), false);
             }
-            Item::Noticed { host, text, decides } => self.noticed(at, *host, text, *decides),
+            Item::Noticed { host, text, decides } => self.noticed(*host, text, *decides),
         }
     }
 
@@ -273,7 +278,7 @@ impl Draw<'_> {
         );
         let head = if lost { "" } else { " marker-end=\"url(#tip)\"" };
         let _ = writeln!(
-            self.out,
+            self.arrows,
             "<line class=\"{class}\" x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\"{head}><title>{}</title></line>",
             from.0,
             from.1,
@@ -284,7 +289,7 @@ impl Draw<'_> {
         if lost {
             let (x, y) = to;
             let _ = writeln!(
-                self.out,
+                self.arrows,
                 "<path class=\"x\" d=\"M{} {}l8 8m0 -8l-8 8\"/>",
                 x.saturating_sub(4),
                 y.saturating_sub(4),
@@ -292,7 +297,7 @@ impl Draw<'_> {
         }
     }
 
-    fn noticed(&mut self, _at: u64, host: Option<u16>, text: &str, decides: bool) {
+    fn noticed(&mut self, host: Option<u16>, text: &str, decides: bool) {
         let y = self.y;
         let Some(host) = host.filter(|host| self.columns.iter().any(|(it, _)| it == host)) else {
             return self.text("e", LEFT + 4, y, text);
@@ -307,7 +312,8 @@ impl Draw<'_> {
             y - 4
         );
         let bold = if decides { "e" } else { "" };
-        match last && self.columns.len() > 1 && x + 200 > self.width {
+        let wide = text.chars().count() as u64 * 7 + 16;
+        match last && self.columns.len() > 1 && x + wide > self.width {
             true => self.text(&format!("{bold} end"), x - 8, y, text),
             false => self.text(bold, x + 8, y, text),
         }
@@ -318,7 +324,9 @@ impl Draw<'_> {
         let _ = write!(
             out,
             "<div class=\"wide paper\"><svg class=\"seq\" role=\"img\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" aria-label=\"Messages between hosts\">\
-             <defs><marker id=\"tip\" markerWidth=\"9\" markerHeight=\"7\" refX=\"8\" refY=\"3.5\" orient=\"auto\"><path d=\"M0 0L9 3.5L0 7z\" fill=\"#2f5fa5\"/></marker></defs>"
+             <defs><marker id=\"tip\" markerWidth=\"9\" markerHeight=\"7\" refX=\"8\" \
+             refY=\"3.5\" orient=\"auto\"><path d=\"M0 0L9 3.5L0 7z\" \
+             fill=\"#2f5fa5\"/></marker></defs>"
         );
         for (host, x) in &self.columns {
             let name = escape(self.recording.cast.host(*host));
@@ -328,6 +336,7 @@ impl Draw<'_> {
                  <text class=\"e mid\" x=\"{x}\" y=\"16\">{name}</text>"
             );
         }
+        out.push_str(&self.arrows);
         out.push_str(&self.out);
         out.push_str(
             "</svg></div><p class=\"note\">Blue: the data socket; green: the control socket; red and \

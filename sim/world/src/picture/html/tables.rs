@@ -3,8 +3,12 @@
 use super::super::{About, Recording};
 use super::{escape, section, span, time};
 use crate::log::Names;
+use crate::outcome::Failure;
 use std::fmt::Write;
+use std::ops::Range;
 
+/// Lines of what led there that are in sight at once.
+const LINES: usize = 16;
 /// Times of one kind that are listed.
 const TIMES: usize = 8;
 
@@ -16,8 +20,21 @@ pub fn story(out: &mut String, about: &About) {
     }
     let hint = "the last events before the promise broke; the marked one decided it";
     section(out, "story", "What led there", Some(hint));
+    let tail = failure.story.len().saturating_sub(LINES);
+    // The one that decided is always in sight.
+    let from = failure.decision.map_or(tail, |decision| decision.saturating_sub(2).min(tail));
+    if from > 0 {
+        let _ = write!(out, "<details><summary>{from} lines before</summary>");
+        lines(out, failure, 0..from);
+        out.push_str("</details>");
+    }
+    lines(out, failure, from..failure.story.len());
+    out.push_str("</section>\n");
+}
+
+fn lines(out: &mut String, failure: &Failure, range: Range<usize>) {
     out.push_str("<div class=\"wide\"><table class=\"story\">");
-    for (i, line) in failure.story.iter().enumerate() {
+    for (i, line) in failure.story.iter().enumerate().take(range.end).skip(range.start) {
         let decided = failure.decision == Some(i);
         let class = if decided { " class=\"decision\"" } else { "" };
         let mark = if decided { " <b>◀ the decision</b>" } else { "" };
@@ -30,7 +47,7 @@ pub fn story(out: &mut String, about: &About) {
             escape(&line.text),
         );
     }
-    out.push_str("</table></div></section>\n");
+    out.push_str("</table></div>");
 }
 
 /// How the hosts stood when it failed.
@@ -60,7 +77,10 @@ pub fn hosts(out: &mut String, about: &About) {
         }
         out.push_str("</tr>");
     }
-    out.push_str("</table></div><p class=\"note\">Out of sync counts blocks of 4 KiB towards each peer in turn.</p></section>\n");
+    out.push_str(
+        "</table></div><p class=\"note\">Out of sync counts blocks of 4 KiB towards \
+         each peer in turn.</p></section>\n",
+    );
 }
 
 /// The block that broke a promise: what it was told, what the copies hold.
@@ -86,7 +106,10 @@ pub fn ledger(out: &mut String, recording: &Recording) {
             escape(stored)
         );
     }
-    out.push_str("</table></div><div class=\"wide\"><table><tr><th>written here, oldest first</th><th>owed by</th><th>durable on</th></tr>");
+    out.push_str(
+        "</table></div><div class=\"wide\"><table><tr><th>written here, oldest \
+         first</th><th>owed by</th><th>durable on</th></tr>",
+    );
     let names = |hosts: &[u16]| {
         let names: Vec<String> = hosts.iter().map(|host| escape(cast.host(*host))).collect();
         if names.is_empty() { "nobody".to_owned() } else { names.join(", ") }
@@ -112,7 +135,10 @@ pub fn recovery(out: &mut String, about: &About) {
         return;
     }
     section(out, "recovery", "Times to recover", None);
-    out.push_str("<div class=\"wide\"><table><tr><th>what</th><th>longest</th><th>how often</th><th>in order</th></tr>");
+    out.push_str(
+        "<div class=\"wide\"><table><tr><th>what</th><th>longest</th><th>how \
+         often</th><th>in order</th></tr>",
+    );
     for (name, times) in &about.outcome.recovery {
         let longest = times.iter().max().copied().unwrap_or(0);
         let mut listed: Vec<String> = times.iter().take(TIMES).map(|ns| span(*ns)).collect();
