@@ -88,6 +88,8 @@ points! {
     QuorumLastMan "drbd.quorum.compute.last-man"
     QuorumLostPrimary "drbd.quorum.primary.lost"
     QuorumBackPrimary "drbd.quorum.primary.back"
+    QuorumUnconfirmed "drbd.quorum.compute.peer-unconfirmed"
+    QuorumWithdrawn "drbd.quorum.last-man.withdraws-first"
     MembersShrink "drbd.quorum.members.shrink"
     // Generations.
     NewUuidWithDisk "drbd.uuid.new-current.own-disk"

@@ -86,6 +86,13 @@ impl Resource {
                 device.has_disk() && device.md.peer(conn.node).flags.has(PeerFlags::OUTDATED);
             match (conn.connected(), conn.config.diskful) {
                 (true, false) => Voter::Diskless,
+                // It may crash before its metadata says that it is not alone any more, and have
+                // quorum of its own then. Until it has confirmed the connection it keeps quorum
+                // here, but gives none. (DRBD counts it at once.)
+                (true, true) if !conn.confirmed && !device.quorum => {
+                    reach!(self, QuorumUnconfirmed);
+                    Voter::Unknown
+                }
                 (true, true) if disk == DiskState::UpToDate => Voter::UpToDate,
                 (true, true) => Voter::Present,
                 (false, false) => Voter::MissingDiskless,
@@ -222,7 +229,7 @@ impl Resource {
     /// Tells connected peers what changed (P_STATE).
     fn broadcast_states(&mut self) {
         for c in 0..self.conns.len() {
-            if !self.conns[c].connected() {
+            if !self.conns[c].connected() || self.disowns_on_disk(c) {
                 continue;
             }
             for v in 0..self.devices.len() {
@@ -233,6 +240,23 @@ impl Resource {
                 }
             }
         }
+    }
+
+    /// This node just connected, and its metadata does not know it yet: after a crash it would have
+    /// quorum without this peer. The peer, which does not count it before it has confirmed the
+    /// connection (see [`Resource::compute_quorum`]), has to wait.
+    fn disowns_on_disk(&self, c: usize) -> bool {
+        let conn = &self.conns[c];
+        let fresh = conn.volumes.iter().any(|pd| pd.sent_state.is_none());
+        let pending = |device: &super::parts::Device| {
+            let writing = device.md_version > device.md_written;
+            device.has_disk() && device.md_disowns.has(conn.node) && writing
+        };
+        let waits = fresh && self.devices.iter().any(pending);
+        if waits {
+            reach!(self, QuorumWithdrawn);
+        }
+        waits
     }
 
     pub(super) fn set_disk(&mut self, v: usize, disk: DiskState) {
