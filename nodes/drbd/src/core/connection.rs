@@ -213,14 +213,17 @@ impl Resource {
         pd.state = None;
         pd.await_state = false;
         pd.reconcile = false;
-        pd.agreed = false;
         pd.unannounced.clear();
         pd.caught_up |= finished;
         if finished {
             reach!(self, LostMayHaveFinished);
         }
         let pd = &mut self.conns[c].volumes[v];
+        // The two agreed that neither is behind the other: it may have heard what ends its being
+        // Outdated, as this node did or would have. (DRBD keeps what was known.)
+        let agreed = std::mem::take(&mut pd.agreed);
         let disk = match pd.disk {
+            DiskState::Outdated if agreed => DiskState::DUnknown,
             // Unless it got the last block just now, and is UpToDate without our having heard of
             // it.
             DiskState::Inconsistent if !finished => DiskState::Inconsistent,

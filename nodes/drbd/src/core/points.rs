@@ -57,6 +57,7 @@ points! {
     RefusedElsewhere "drbd.handshake.refuse.follows-elsewhere"
     RefusedMovedOn "drbd.handshake.refuse.peer-moved-on"
     RefusedPeerPrimary "drbd.handshake.refuse.peer-primary-would-be-target"
+    RefusedSuperseded "drbd.handshake.refuse.primary-left-behind"
     OfferStale "drbd.handshake.offer.stale"
     RenegotiatedStale "drbd.handshake.renegotiate.stale"
     RenegotiatedInUse "drbd.handshake.renegotiate.in-use"

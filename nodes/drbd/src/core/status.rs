@@ -183,7 +183,10 @@ impl Resource {
                 .conns
                 .iter()
                 .map(|conn| {
-                    (conn.node, conn.config.diskful, conn.connected(), conn.volumes[v].disk)
+                    let pd = &conn.volumes[v];
+                    let outdated = pd.disk == DiskState::Outdated && !pd.agreed;
+                    let known = conn.connected() || pd.disk <= DiskState::Outdated;
+                    (conn.node, conn.config.diskful, conn.connected(), known.then_some(outdated))
                 })
                 .collect();
             let device = &mut self.devices[v];
@@ -196,13 +199,13 @@ impl Resource {
             let mut touched = md != device.md.flags || members != device.md.members;
             device.md.flags = md;
             device.md.members = members;
-            for (node, diskful, connected, disk) in peers {
+            for (node, diskful, connected, outdated) in peers {
                 let mut flags = device.md.peer(node).flags;
                 flags.put(PeerFlags::NODE_EXISTS, true);
                 flags.put(PeerFlags::DEVICE_SEEN, diskful);
                 flags.put(PeerFlags::CONNECTED, connected);
-                if connected || disk <= DiskState::Outdated {
-                    flags.put(PeerFlags::OUTDATED, disk == DiskState::Outdated);
+                if let Some(outdated) = outdated {
+                    flags.put(PeerFlags::OUTDATED, outdated);
                 }
                 touched |= flags != device.md.peer(node).flags;
                 device.md.peer_mut(node).flags = flags;
