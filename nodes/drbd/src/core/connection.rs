@@ -204,6 +204,7 @@ impl Resource {
 
     fn end_peer_device(&mut self, c: usize, v: usize) {
         let finished = self.may_have_finished(c, v);
+        let agreed = self.conns[c].volumes[v].agreed;
         self.abort_resync(c, v);
         self.set_repl(c, v, ReplState::Off);
         let pd = &mut self.conns[c].volumes[v];
@@ -219,10 +220,10 @@ impl Resource {
             reach!(self, LostMayHaveFinished);
         }
         let pd = &mut self.conns[c].volumes[v];
-        // The two agreed that neither is behind the other: it may have heard what ends its being
-        // Outdated, as this node did or would have. (DRBD keeps what was known.)
-        let agreed = std::mem::take(&mut pd.agreed);
+        pd.agreed = false;
         let disk = match pd.disk {
+            // Neither is behind the other: it may have heard what ends its being Outdated, as this
+            // node did or would have. (DRBD keeps what was known.)
             DiskState::Outdated if agreed => DiskState::DUnknown,
             // Unless it got the last block just now, and is UpToDate without our having heard of
             // it.
