@@ -249,9 +249,9 @@ impl Resource {
         }
     }
 
-    /// A Primary without good data of its own (no disk, or one that is still a target) lost all data
-    /// before anybody confirmed its new generation: no write was completed in it, so it works on the
-    /// one before.
+    /// A Primary without good data of its own (no disk, or one that is still a target) lost all
+    /// data before anybody confirmed its new generation: no write was completed in it, so it works
+    /// on the one before.
     pub(super) fn return_to_predecessor(&mut self, v: usize) {
         if self.data_accessible(v) {
             return;

@@ -11,8 +11,7 @@ macro_rules! points {
         /// One point.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[repr(u8)]
-        #[allow(dead_code, reason = "rules and verdicts of handshakes are found by name")]
-        pub(super) enum Point { $(#[doc = $name] $point,)* }
+        pub enum Point { $(#[doc = $name] $point,)* }
 
         /// Names of all points, by number.
         pub const POINTS: &[&str] = &[$($name,)*];
