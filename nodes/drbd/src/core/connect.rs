@@ -546,9 +546,9 @@ impl Resource {
     }
 
     /// This node has no disk, and a copy that is connected went on from the generation with which
-    /// the peer is Primary: it stood still, or was cut off, and does not know yet. Connected, it would
-    /// keep quorum here when it notices, and have outdated the copy that went on. (DRBD connects
-    /// them.)
+    /// the peer is Primary: it stood still, or was cut off, and does not know yet. Connected, it
+    /// would keep quorum here when it notices, and have outdated the copy that went on. (DRBD
+    /// connects them.)
     fn meets_left_behind(&self, c: usize, v: usize) -> bool {
         let state = self.conns[c].volumes[v].state;
         let primary = state.is_some_and(|state| state.role == Role::Primary);
