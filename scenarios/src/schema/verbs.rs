@@ -136,8 +136,8 @@ pub(crate) const ALL: [Verb; 24] = [
         plain: Some(True),
         keys: &[],
         beside: &[],
-        about: "Everything works again: links, switches, disks, hosts on. Optional steps that still \
-                wait for a moment are given up.",
+        about: "Everything works again: links, switches, disks, hosts on. Optional steps that \
+                still wait for a moment are given up.",
     },
 ];
 

@@ -24,7 +24,7 @@ use std::collections::BTreeSet;
 
 /// Why a plan is beyond the budget, in a few words; `None`: it is within.
 ///
-/// It follows from the plan alone, so that a kept, shrunk or written plan is judged as it was drawn.
+/// It follows from the plan alone: one that was kept, shrunk or written is judged as it was drawn.
 pub fn beyond(scenario: &Scenario) -> Option<&'static str> {
     let actions = || scenario.step.iter().map(|step| &step.action);
     if actions().any(|action| matches!(action, Do::ClockStep { .. })) {

@@ -9,7 +9,7 @@ use super::event::{Action, CommandId, IoTag, Lower, LowerResult, Notice, Refusal
 use super::locks::Locks;
 use super::parts::{Device, LowerUse, Work};
 use super::points::reach;
-use crate::ids::{Blocks, NodeId, Uuid, VolumeNumber};
+use crate::ids::{Blocks, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::{self, AlBlock, Layout, MdFlags, PeerFlags, Superblock};
 use crate::page::{Page, Payload};
 use crate::state::{DiskState, Role};
@@ -36,6 +36,8 @@ impl Device {
             md_version: 0,
             md_writing: None,
             md_written: 0,
+            md_disowns: NodeMask::NONE,
+            md_disowns_next: NodeMask::NONE,
             md_waiters: Vec::new(),
             bitmaps: Vec::new(),
             resynced: BTreeMap::new(),
@@ -155,6 +157,7 @@ impl Resource {
     }
 
     fn metadata_read(&mut self, v: usize, result: LowerResult) {
+        let me = self.me();
         let layout = self.devices[v].layout;
         let pages = result.ok().flatten().map(|pages| pages.iter().map(Page::bytes).collect());
         let pages: Vec<[u8; 4096]> = pages.unwrap_or_default();
@@ -197,6 +200,7 @@ impl Resource {
         device.md = md;
         device.crashed_primary = crashed;
         device.unclean = !clean;
+        device.md_disowns = disowned(&device.md, me);
         if !clean {
             reach!(self, AttachReplaysLog);
         }
@@ -282,12 +286,14 @@ impl Resource {
     }
 
     fn write_superblock(&mut self, v: usize) {
+        let me = self.me();
         let device = &mut self.devices[v];
         if device.disk == DiskState::Diskless || device.disk == DiskState::Failed {
             return;
         }
         let version = device.md_version;
         device.md_writing = Some(version);
+        device.md_disowns_next = disowned(&device.md, me);
         let block = device.md.encode(&device.layout);
         let start = device.layout.superblock();
         let payload: Payload = Arc::new([meta::page(block)]);
@@ -300,6 +306,8 @@ impl Resource {
         let device = &mut self.devices[v];
         device.md_writing = None;
         device.md_written = version;
+        self.changed |= device.md_disowns != device.md_disowns_next;
+        device.md_disowns = device.md_disowns_next;
         if device.md_version > version {
             self.write_superblock(v);
         }
@@ -552,6 +560,14 @@ impl Resource {
             .map(|node| (node, md.peer(node).bitmap_uuid))
             .collect()
     }
+}
+
+/// Nodes that a superblock says are not needed for quorum: all others, if this node was alone with
+/// it, and those that are known to be Outdated.
+fn disowned(md: &Superblock, me: NodeId) -> NodeMask {
+    let alone = md.flags.has(MdFlags::HAVE_QUORUM) && md.member_mask() == me.mask();
+    let outdated = |node: &NodeId| alone || md.peer(*node).flags.has(PeerFlags::OUTDATED);
+    NodeId::all().filter(|node| *node != me && outdated(node)).fold(NodeMask::NONE, NodeMask::with)
 }
 
 fn decode_bitmaps(pages: &[[u8; 4096]], layout: &Layout, size: u64) -> Vec<Bitmap> {

@@ -488,6 +488,10 @@ impl Resource {
             reach!(self, TakesUpGeneration);
             return Some(Refusal::HandshakeRetry);
         }
+        if self.meets_left_behind(c, v) {
+            reach!(self, RefusedSuperseded);
+            return Some(Refusal::HandshakeRetry);
+        }
         let primary = self.role == Role::Primary;
         match verdict.outcome {
             Outcome::SplitBrain(_) | Outcome::Unrelated if self.is_unsettled(c, v) => {
@@ -539,6 +543,16 @@ impl Resource {
             Outcome::None if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
             _ => None,
         }
+    }
+
+    /// This node has no disk, and a copy that is connected went on from the generation with which
+    /// the peer is Primary: it stood still, or was cut off, and does not know yet. Connected, it
+    /// would keep quorum here when it notices, and have outdated the copy that went on. (DRBD
+    /// connects them.)
+    fn meets_left_behind(&self, c: usize, v: usize) -> bool {
+        let state = self.conns[c].volumes[v].state;
+        let primary = state.is_some_and(|state| state.role == Role::Primary);
+        primary && !self.devices[v].has_disk() && self.is_superseded(c, v)
     }
 
     /// A side that follows a Primary or a source elsewhere may just be about to hear of a new

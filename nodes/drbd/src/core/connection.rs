@@ -204,6 +204,7 @@ impl Resource {
 
     fn end_peer_device(&mut self, c: usize, v: usize) {
         let finished = self.may_have_finished(c, v);
+        let agreed = self.conns[c].volumes[v].agreed;
         self.abort_resync(c, v);
         self.set_repl(c, v, ReplState::Off);
         let pd = &mut self.conns[c].volumes[v];
@@ -213,14 +214,17 @@ impl Resource {
         pd.state = None;
         pd.await_state = false;
         pd.reconcile = false;
-        pd.agreed = false;
         pd.unannounced.clear();
         pd.caught_up |= finished;
         if finished {
             reach!(self, LostMayHaveFinished);
         }
         let pd = &mut self.conns[c].volumes[v];
+        pd.agreed = false;
         let disk = match pd.disk {
+            // Neither is behind the other: it may have heard what ends its being Outdated, as this
+            // node did or would have. (DRBD keeps what was known.)
+            DiskState::Outdated if agreed => DiskState::DUnknown,
             // Unless it got the last block just now, and is UpToDate without our having heard of
             // it.
             DiskState::Inconsistent if !finished => DiskState::Inconsistent,

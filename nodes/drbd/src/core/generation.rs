@@ -249,10 +249,11 @@ impl Resource {
         }
     }
 
-    /// A Primary without a disk lost all data before anybody confirmed its new generation: no write
-    /// was completed in it, so it presents the one before.
+    /// A Primary without good data of its own (no disk, or one that is still a target) lost all
+    /// data before anybody confirmed its new generation: no write was completed in it, so it works
+    /// on the one before.
     pub(super) fn return_to_predecessor(&mut self, v: usize) {
-        if self.data_accessible(v) || self.devices[v].has_disk() {
+        if self.data_accessible(v) {
             return;
         }
         let primary = self.role == Role::Primary;

@@ -11,8 +11,7 @@ macro_rules! points {
         /// One point.
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         #[repr(u8)]
-        #[allow(dead_code, reason = "rules and verdicts of handshakes are found by name")]
-        pub(super) enum Point { $(#[doc = $name] $point,)* }
+        pub enum Point { $(#[doc = $name] $point,)* }
 
         /// Names of all points, by number.
         pub const POINTS: &[&str] = &[$($name,)*];
@@ -57,6 +56,7 @@ points! {
     RefusedElsewhere "drbd.handshake.refuse.follows-elsewhere"
     RefusedMovedOn "drbd.handshake.refuse.peer-moved-on"
     RefusedPeerPrimary "drbd.handshake.refuse.peer-primary-would-be-target"
+    RefusedSuperseded "drbd.handshake.refuse.primary-left-behind"
     OfferStale "drbd.handshake.offer.stale"
     RenegotiatedStale "drbd.handshake.renegotiate.stale"
     RenegotiatedInUse "drbd.handshake.renegotiate.in-use"
@@ -88,6 +88,8 @@ points! {
     QuorumLastMan "drbd.quorum.compute.last-man"
     QuorumLostPrimary "drbd.quorum.primary.lost"
     QuorumBackPrimary "drbd.quorum.primary.back"
+    QuorumUnconfirmed "drbd.quorum.compute.peer-unconfirmed"
+    QuorumWithdrawn "drbd.quorum.last-man.withdraws-first"
     MembersShrink "drbd.quorum.members.shrink"
     // Generations.
     NewUuidWithDisk "drbd.uuid.new-current.own-disk"

@@ -86,6 +86,13 @@ impl Resource {
                 device.has_disk() && device.md.peer(conn.node).flags.has(PeerFlags::OUTDATED);
             match (conn.connected(), conn.config.diskful) {
                 (true, false) => Voter::Diskless,
+                // It may crash before its metadata says that it is not alone any more, and have
+                // quorum of its own then. Until it has confirmed the connection it keeps quorum
+                // here, but gives none. (DRBD counts it at once.)
+                (true, true) if !conn.confirmed && !device.quorum => {
+                    reach!(self, QuorumUnconfirmed);
+                    Voter::Unknown
+                }
                 (true, true) if disk == DiskState::UpToDate => Voter::UpToDate,
                 (true, true) => Voter::Present,
                 (false, false) => Voter::MissingDiskless,
@@ -176,7 +183,10 @@ impl Resource {
                 .conns
                 .iter()
                 .map(|conn| {
-                    (conn.node, conn.config.diskful, conn.connected(), conn.volumes[v].disk)
+                    let pd = &conn.volumes[v];
+                    let outdated = pd.disk == DiskState::Outdated && !pd.agreed;
+                    let known = conn.connected() || pd.disk <= DiskState::Outdated;
+                    (conn.node, conn.config.diskful, conn.connected(), known.then_some(outdated))
                 })
                 .collect();
             let device = &mut self.devices[v];
@@ -189,13 +199,13 @@ impl Resource {
             let mut touched = md != device.md.flags || members != device.md.members;
             device.md.flags = md;
             device.md.members = members;
-            for (node, diskful, connected, disk) in peers {
+            for (node, diskful, connected, outdated) in peers {
                 let mut flags = device.md.peer(node).flags;
                 flags.put(PeerFlags::NODE_EXISTS, true);
                 flags.put(PeerFlags::DEVICE_SEEN, diskful);
                 flags.put(PeerFlags::CONNECTED, connected);
-                if connected || disk <= DiskState::Outdated {
-                    flags.put(PeerFlags::OUTDATED, disk == DiskState::Outdated);
+                if let Some(outdated) = outdated {
+                    flags.put(PeerFlags::OUTDATED, outdated);
                 }
                 touched |= flags != device.md.peer(node).flags;
                 device.md.peer_mut(node).flags = flags;
@@ -222,7 +232,7 @@ impl Resource {
     /// Tells connected peers what changed (P_STATE).
     fn broadcast_states(&mut self) {
         for c in 0..self.conns.len() {
-            if !self.conns[c].connected() {
+            if !self.conns[c].connected() || self.disowns_on_disk(c) {
                 continue;
             }
             for v in 0..self.devices.len() {
@@ -233,6 +243,23 @@ impl Resource {
                 }
             }
         }
+    }
+
+    /// This node just connected, and its metadata does not know it yet: after a crash it would have
+    /// quorum without this peer. The peer, which does not count it before it has confirmed the
+    /// connection (see [`Resource::compute_quorum`]), has to wait.
+    fn disowns_on_disk(&self, c: usize) -> bool {
+        let conn = &self.conns[c];
+        let fresh = conn.volumes.iter().any(|pd| pd.sent_state.is_none());
+        let pending = |device: &super::parts::Device| {
+            let writing = device.md_version > device.md_written;
+            device.has_disk() && device.md_disowns.has(conn.node) && writing
+        };
+        let waits = fresh && self.devices.iter().any(pending);
+        if waits {
+            reach!(self, QuorumWithdrawn);
+        }
+        waits
     }
 
     pub(super) fn set_disk(&mut self, v: usize, disk: DiskState) {

@@ -159,9 +159,9 @@ impl Script {
         }
     }
 
-    /// Everything is healed, and stays so: an optional step that waited for its moment until now, or
-    /// whose moment came and whose wait is not over, does not strike any more. One that comes after
-    /// a step which is still to strike (the healing itself, for instance) is not touched.
+    /// Everything is healed, and stays so: an optional step that waited for its moment until now,
+    /// or whose moment came and whose wait is not over, does not strike any more. One that comes
+    /// after a step which is still to strike (the healing itself, say) is not touched.
     fn give_up_optional(&mut self) {
         let steps = &self.steps;
         self.waiting.retain(|waiting| !steps[waiting.step].optional || waiting.watch.is_none());
