@@ -82,6 +82,7 @@ impl Class {
     /// As the verdict says it.
     pub fn name(self) -> &'static str {
         match self {
+            Class::Scenario => "SCENARIO",
             Class::Expectation => "EXPECTATION",
             Class::Liveness => "LIVENESS",
             Class::Limit => "LIMIT",

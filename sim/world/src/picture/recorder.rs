@@ -181,6 +181,9 @@ impl Recorder {
                 }
             }
             What::Host(host, _) => self.note(at, Place::Host(*host), "host", self.said(entry)),
+            What::Command(host, _) => {
+                self.note(at, Place::Host(*host), "command", self.said(entry));
+            }
             What::Vm(vm, note) => self.vm(entry, *vm, *note),
             What::Broken(text) => self.decision(at, Place::Pool, "broken", text.clone()),
         }

@@ -13,7 +13,10 @@ fn isolated(keep_log: bool) -> Outcome {
     let file = found.expect("the scenario is built in");
     let scenario = scenarios::read(file.path, file.text).expect("it reads");
     let wall_limit = Duration::from_secs(120);
-    run(&scenario, &RunOptions { seed: 1, quirks: Quirks::default(), keep_log, wall_limit })
+    run(
+        &scenario,
+        &RunOptions { seed: 1, quirks: Quirks::default(), keep_log, wall_limit, marks: true },
+    )
 }
 
 fn about<'a>(outcome: &'a Outcome, text: &'a str) -> About<'a> {

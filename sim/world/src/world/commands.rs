@@ -369,7 +369,7 @@ io = { write = 1, block = "4KiB..8KiB" }
         let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
         let wall_limit = std::time::Duration::from_secs(60);
         let quirks = drbd::quirks::Quirks::default();
-        let options = RunOptions { seed: 7, quirks, keep_log: false, wall_limit };
+        let options = RunOptions { seed: 7, quirks, keep_log: false, wall_limit, marks: true };
         crate::run::run(&scenario, &options)
     }
 

@@ -30,7 +30,7 @@ fn tell(plan: &str) -> Outcome {
     let scenario = scenarios::read("story.toml", &text).unwrap_or_else(|error| panic!("{error}"));
     let wall_limit = Duration::from_secs(60);
     let quirks = drbd::quirks::Quirks::default();
-    run(&scenario, &RunOptions { seed: 1, quirks, keep_log: false, wall_limit })
+    run(&scenario, &RunOptions { seed: 1, quirks, keep_log: false, wall_limit, marks: true })
 }
 
 #[track_caller]
