@@ -167,7 +167,7 @@ fn the_page_needs_nothing_and_runs_nothing_that_it_was_told() {
     assert_eq!(page.matches("url(").count(), page.matches("url(#").count());
     assert!(page.len() < 1 << 20, "{} bytes", page.len());
     assert!(page.contains("a&lt;b onload=x&gt;&amp;") && !page.contains("<b onload"));
-    for said in ["PASSED", "small", "cargo xtask sim --file", "UpToDate", "P_WRITE_ACK"] {
+    for said in ["PASSED", "small", "cargo xtask sim --file", "UpToDate", "P_UUIDS110"] {
         assert!(page.contains(said), "{said}");
     }
     assert_eq!(page, read(&small("page-again"), "report.html"), "same seed, same bytes");

@@ -172,7 +172,9 @@ fn names_exist(file: &str, text: &str, scenario: &Scenario) -> Result<(), String
     let quirk = |path: String, name: &String| match engine::is_quirk(name) {
         true => Ok(()),
         false => {
-            let remedy = "`cargo xtask sim --quirk list` shows all".to_owned();
+            let near = scenarios::nearest(name, engine::quirks());
+            let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+            let remedy = format!("{near}`cargo xtask sim --quirk list` shows all");
             wrong(path, format!("no quirk is called \"{name}\""), remedy)
         }
     };

@@ -27,6 +27,11 @@ pub fn vary(seed: u64, vary: &BTreeMap<String, Vary>) -> Vec<(String, String)> {
     drawn.into_iter().map(|setting| (setting.path, setting.value)).collect()
 }
 
+/// Names of all quirks.
+pub fn quirks() -> impl Iterator<Item = &'static str> {
+    drbd::quirks::ALL.iter().map(|quirk| quirk.name)
+}
+
 /// Is there a quirk of this name?
 pub fn is_quirk(name: &str) -> bool {
     drbd::quirks::Quirks::named(name).is_some()

@@ -19,6 +19,8 @@ const AXIS: u64 = 22;
 const ROW: u64 = 16;
 const THIN: u64 = 9;
 const GAP: u64 = 3;
+/// Faults that are drawn, the first so many.
+const FAULTS: usize = 600;
 /// Rows of faults.
 const FAULT_ROWS: usize = 8;
 
@@ -117,8 +119,13 @@ pub fn chart(recording: &Recording, about: &About) -> Chart {
     let tracks = segments(recording);
     let (out, labels, end) = (String::new(), String::new(), recording.end.max(1_000_000));
     let mut draw = Draw { out, labels, end, y: AXIS + 4, lanes: 0, rows: 0, bands: 0, marks: 0 };
-    let bars = faults::bars(recording, &tracks);
+    let mut bars = faults::bars(recording, &tracks);
+    let all = bars.len();
+    bars.truncate(FAULTS);
     fault_rows(&mut draw, &bars);
+    if all > FAULTS {
+        draw.label("r", LEFT - 5, AXIS + 30, &format!("the first {FAULTS} of {all}"));
+    }
     for group in lanes::groups(recording, &tracks) {
         lane_group(&mut draw, &group);
     }
@@ -312,6 +319,7 @@ fn legend(out: &mut String, about: &About) {
         ("none", "D …", "no disk (a tie-breaker or client), connecting, waiting"),
         ("dead k", "F A", "Failed disk; StandAlone: the connection was given up"),
         ("off", "off", "no power"),
+        ("slow", "", "booting, shutting down, or frozen"),
     ];
     for (class, letters, text) in entries {
         let dark = if class.ends_with(" k") { " class=\"k\"" } else { "" };

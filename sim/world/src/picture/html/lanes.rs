@@ -8,8 +8,10 @@ use super::{span, time};
 use crate::log::Names;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Bands of one row; where there are more, neighbours are drawn as one.
-const BANDS: usize = 1_200;
+/// Bands of a page; a row has its share, and where it has more, neighbours are drawn as one.
+const BANDS: usize = 6_000;
+/// The share of a row, at least and at most.
+const SHARE: (usize, usize) = (40, 1_200);
 
 /// A value over a while.
 #[derive(Clone, PartialEq, Debug)]
@@ -110,13 +112,13 @@ fn band(kind: Kind, segment: &Segment) -> Option<Band> {
 }
 
 fn bands(kind: Kind, list: Option<&Vec<Segment>>) -> Vec<Band> {
-    thinned(list.into_iter().flatten().filter_map(|segment| band(kind, segment)).collect())
+    list.into_iter().flatten().filter_map(|segment| band(kind, segment)).collect()
 }
 
-/// Draws the shortest neighbours as one until no more than [`BANDS`] are left.
-fn thinned(mut bands: Vec<Band>) -> Vec<Band> {
+/// Draws the shortest neighbours as one until no more than `most` are left.
+fn thinned(mut bands: Vec<Band>, most: usize) -> Vec<Band> {
     let mut shortest = 1_000_000;
-    while bands.len() > BANDS {
+    while bands.len() > most {
         let mut out: Vec<Band> = Vec::new();
         for band in bands {
             match out.last_mut() {
@@ -151,6 +153,15 @@ pub fn groups(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>) -> 
         (0..recording.cast.vms.len() as u16).map(|vm| guest(recording, tracks, vm)).collect();
     if !vms.is_empty() {
         groups.push(Group { title: "VMs".to_owned(), lanes: vms });
+    }
+    let rows = |lane: &Lane| lane.rows.len() + 1;
+    let rows: usize = groups.iter().flat_map(|group| &group.lanes).map(rows).sum();
+    let share = (BANDS / rows.max(1)).clamp(SHARE.0, SHARE.1);
+    for lane in groups.iter_mut().flat_map(|group| &mut group.lanes) {
+        lane.shades = thinned(std::mem::take(&mut lane.shades), share);
+        for row in &mut lane.rows {
+            row.bands = thinned(std::mem::take(&mut row.bands), share);
+        }
     }
     groups
 }
@@ -220,7 +231,7 @@ fn connection(
             }
         }
     }
-    thinned(bands)
+    bands
 }
 
 fn guest(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>, vm: u16) -> Lane {
@@ -252,8 +263,7 @@ fn guest(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>, vm: u16)
         },
     });
     let disk = format!("{} /{}", cast.resource(guest.resource), guest.volume);
-    let rows =
-        vec![row(&disk, thinned(on), false), row("stalls", thinned(stalls.collect()), false)];
+    let rows = vec![row(&disk, on, false), row("stalls", stalls.collect(), false)];
     Lane { name: guest.name.clone(), rows, shades: Vec::new() }
 }
 
@@ -276,8 +286,8 @@ mod tests {
             letter: "U".to_owned(),
             word: (i % 3).to_string(),
         };
-        let bands = thinned((0..50_000).map(band).collect());
-        assert!(bands.len() <= BANDS && !bands.is_empty());
+        let bands = thinned((0..50_000).map(band).collect(), 1_200);
+        assert!(bands.len() <= 1_200 && !bands.is_empty());
         assert_eq!(bands.iter().map(|b| b.to - b.from).sum::<u64>(), 500_000);
     }
 }

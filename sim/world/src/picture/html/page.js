@@ -41,7 +41,7 @@ var most=Math.max(3,Math.floor(plot/100)),span=view[1]-view[0],step=1,f=[2,2.5,2
 while(span/step>most)step*=f[n++%3];
 axis.textContent='';
 for(var v=Math.ceil(view[0]/step)*step;v<=view[1];v+=step){x=(L+(v-view[0])*scale).toFixed(2);
-axis.appendChild(make('line',{'class':'t',x1:x,x2:x,y1:16,y2:H}));axis.appendChild(make('text',{x:x,y:12},said(v,step)))}
+axis.appendChild(make('line',{'class':'t',x1:x,x2:x,y1:16,y2:H}));axis.appendChild(make('text',x>W-30?{x:W-4,y:12,style:'text-anchor:end'}:{x:x,y:12},said(v,step)))}
 }
 function fit(){var w=Math.max(560,svg.parentNode.clientWidth);if(w===W)return;W=w;
 svg.setAttribute('width',W);svg.setAttribute('viewBox','0 0 '+W+' '+H);layout()}

@@ -98,6 +98,10 @@ pub fn ledger(out: &mut String, recording: &Recording) {
         entry.block,
         entry.block * 4_096,
     );
+    let part = cast.resources.get(usize::from(entry.resource));
+    let nodes = (0..).zip(part.iter().flat_map(|part| part.nodes.iter()));
+    let nodes: Vec<String> =
+        nodes.map(|(id, (host, _))| format!("n{id} is {}", escape(cast.host(*host)))).collect();
     for (host, stored) in &entry.copies {
         let _ = write!(
             out,
@@ -126,7 +130,8 @@ pub fn ledger(out: &mut String, recording: &Recording) {
             names(&version.durable_on),
         );
     }
-    out.push_str("</table></div></section>\n");
+    let nodes = nodes.join(", ");
+    let _ = write!(out, "</table></div><p class=\"note\">Node ids: {nodes}.</p></section>\n");
 }
 
 /// Times to recover.
