@@ -191,7 +191,10 @@ impl Aim {
             Some(Fact::Event { host, .. }) => host.clone(),
             _ => None,
         };
-        let there = there.filter(|host| luck.below(5) < 3 && self.victims.contains(host));
+        // What is half written tells only when the power goes there.
+        let writes = when.that.as_ref().is_some_and(awaits_metadata);
+        let here = if writes { 4 } else { 3 };
+        let there = there.filter(|host| luck.below(5) < here && self.victims.contains(host));
         let host = there.or_else(|| luck.pick(&self.victims).cloned()).unwrap_or_default();
         let lasts = lasts(luck).min(plan.end / 2);
         let of_undo = |action| aimed(&undo, after(id, lasts), action);
@@ -204,7 +207,11 @@ impl Aim {
             plan.steps.push(of_undo(Do::DiskRepair { host, resource }));
             return undo;
         }
-        let kinds = if self.victims.len() < plan.hosts.len() { 5 } else { STRIKES.len() as u64 };
+        let kinds = match self.victims.len() < plan.hosts.len() {
+            _ if writes && luck.coin() => 2,
+            true => 5,
+            false => STRIKES.len() as u64,
+        };
         match STRIKES[luck.below(kinds) as usize] {
             kind @ ("cut" | "one-way-cut") => {
                 let others: Vec<String> =
@@ -248,6 +255,11 @@ impl Aim {
             }
         }
     }
+}
+
+fn awaits_metadata(that: &Condition) -> bool {
+    let is = |fact: &Fact| matches!(fact, Fact::Event { event: Event::MetadataWrite, .. });
+    that.all.iter().any(is)
 }
 
 fn aimed(id: &str, when: When, action: Do) -> Step {

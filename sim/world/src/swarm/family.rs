@@ -102,6 +102,8 @@ pub(super) struct Lean {
     pub quorum_off: u64,
     /// Resyncs that take long, percent.
     pub slow_resync: u64,
+    /// Volumes with more extents than the activity log has, percent.
+    pub large: u64,
 }
 
 impl Family {
@@ -113,10 +115,11 @@ impl Family {
             diskless_vms: None,
             quorum_off: 12,
             slow_resync: 33,
+            large: 12,
         };
         match self {
             Mixed | Network => any,
-            Power => Lean { resources: &[1, 1, 2, 3], ..any },
+            Power => Lean { resources: &[1, 1, 2, 3], large: 35, ..any },
             Disk => Lean { resources: &[1, 1, 2], quorum_off: 5, ..any },
             Quorum => Lean {
                 hosts: &[3, 3, 3, 4, 5],
@@ -140,6 +143,7 @@ impl Family {
                 diskless_vms: Some(30),
                 quorum_off: 0,
                 slow_resync: 80,
+                ..any
             },
             Beyond => Lean { quorum_off: 0, resources: &[1, 1, 2], ..any },
         }

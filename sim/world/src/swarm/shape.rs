@@ -137,8 +137,8 @@ fn resource(
     order.retain(|_| luck.coin());
     // A volume needs more extents than the activity log has, or nothing ever leaves the log.
     let mut options = options.clone();
-    let size = match luck.below(10) {
-        0 => {
+    let size = match luck.below(100) {
+        n if n < lean.large => {
             options.insert("al-extents".to_owned(), "67".to_owned());
             512 * MIB
         }
