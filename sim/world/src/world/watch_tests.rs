@@ -119,9 +119,12 @@ that = { vm = "vm-a", on = "bravo" }
 #[test]
 fn what_has_to_last_is_looked_at_from_the_first_step_on() {
     // Before it the pool comes up: quorum is not there at once.
-    passes(&format!("{ISOLATED}[[expect]]\nalways = {{ resource = \"vol-a\", quorum = {{ alpha = true }} }}"));
-    let plan =
-        format!("{ISOLATED}[[expect]]\nalways = {{ resource = \"vol-a\", quorum = {{ bravo = true }} }}");
+    passes(&format!(
+        "{ISOLATED}[[expect]]\nalways = {{ resource = \"vol-a\", quorum = {{ alpha = true }} }}"
+    ));
+    let plan = format!(
+        "{ISOLATED}[[expect]]\nalways = {{ resource = \"vol-a\", quorum = {{ bravo = true }} }}"
+    );
     let failure = fails(&plan, "no longer holds");
     assert!(failure.at > 5_000_000_000 && failure.at < 20_000_000_000, "{}", failure.at);
 }
@@ -155,9 +158,7 @@ do = { move-vm = { vm = "vm-a" } }
         )
     };
     // Until then it holds; later it does not.
-    passes(&story(
-        "[[expect]]\nuntil = \"gone\"\nalways = { vm = \"vm-a\", running = true }\n",
-    ));
+    passes(&story("[[expect]]\nuntil = \"gone\"\nalways = { vm = \"vm-a\", running = true }\n"));
     fails(&story("[[expect]]\nalways = { vm = \"vm-a\", running = true }\n"), "no longer holds");
     passes(&story("[[expect]]\nuntil = \"gone\"\nnever = { event = \"demoted\" }\n"));
     fails(&story("[[expect]]\nnever = { event = \"demoted\" }\n"), "was seen");
