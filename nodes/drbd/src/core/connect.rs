@@ -249,10 +249,23 @@ impl Resource {
         if std::mem::take(&mut self.conns[c].volumes[v].await_state) {
             return self.answer_negotiation(c, v);
         }
+        if state.disk == DiskState::Diskless {
+            self.nothing_to_compare(c, v);
+        }
         self.set_peer_role(c, state.role);
         self.follow_peer_disk(c, v, state);
         self.follow_peer_resync(c, v, state);
         self.changed = true;
+    }
+
+    /// The peer that was asked about a disk which was just attached has none itself: what it has to
+    /// say is the generation that it knows, and an offer of its own follows when it gets a disk.
+    fn nothing_to_compare(&mut self, c: usize, v: usize) {
+        let asked = self.conns[c].volumes[v].offered.is_some();
+        if asked && self.devices[v].disk == DiskState::Negotiating {
+            self.conns[c].volumes[v].offered = None;
+            self.settle_attach(v, None);
+        }
     }
 
     /// What this node believes of the peer's disk, given what the peer says.
