@@ -25,8 +25,8 @@
 //!   `ended_ns`, `copies` (a mask of node ids);
 //! * `stall`: `from_ns`, `ended`; the line's time is its end;
 //! * `handshake`, `new-current-uuid`, `resync-done`, `peer-role`, `note`, `refused`, `link`,
-//!   `host`, `vm`, `metadata-write`, `broken`: `text`, and `decides` where an engine made a decision
-//!   that may cost data.
+//!   `host`, `vm`, `metadata-write`, `broken`: `text`, and `decides` where an engine made a
+//!   decision that may cost data.
 
 use super::json::{Object, list};
 use super::{About, Change, Fate, Kind, Message, Place, Recording, Request, Track, Value};

@@ -211,8 +211,8 @@ fn vms(trace: &mut Trace, recording: &Recording) {
         homes.push(on);
     }
     let host_at = |vm: u16, at: u64| {
-        let on = homes.get(usize::from(vm)).into_iter().flatten();
-        on.filter(|(from, ..)| *from <= at).next_back().map_or(0, |(.., host)| *host)
+        let mut on = homes.get(usize::from(vm)).into_iter().flatten();
+        on.rfind(|(from, ..)| *from <= at).map_or(0, |(.., host)| *host)
     };
     for stall in &recording.stalls {
         let home = pid(host_at(stall.vm, stall.to));

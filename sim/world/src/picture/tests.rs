@@ -40,7 +40,8 @@ fn a_recording_tells_what_happened_and_changes_nothing() {
     assert!(plain.recording.is_none());
     let recording = outcome.recording.take().expect("it was asked for");
     assert_eq!(recording.cast.hosts, ["alpha", "bravo", "charlie"]);
-    assert_eq!(recording.cut, Cut::default(), "nothing is left out of so short a run");
+    // Packets may be left out, states may not.
+    assert_eq!(recording.cut.changes, 0);
     let mut now: BTreeMap<Track, Value> = BTreeMap::new();
     for change in &recording.changes {
         let before = now.insert(change.track, change.to).unwrap_or(Value::None);

@@ -150,6 +150,7 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
         // The plan first: a run that panics is kept all the same.
         let text = scenarios::write(&scenario);
         lost.write(folder, pictures::PLAN_FILE, |file| file.write_all(text.as_bytes()));
+        done.lost = lost.said();
     }
     misbehave(job.drill);
     let mut outcome = super::engine::run(&scenario, &options);

@@ -172,7 +172,7 @@ fn framed(draw: &Draw, recording: &Recording, about: &About, height: u64) -> Str
     );
     let _ = write!(svg, "<g id=\"axis\">{}</g>", axis(recording.end.max(1_000_000), height));
     svg.push_str(&draw.out.replace("HEIGHT", &height.to_string()));
-    let _ = write!(svg, "<g id=\"labels\">{}</g></svg></div></section>\n", draw.labels);
+    let _ = writeln!(svg, "<g id=\"labels\">{}</g></svg></div></section>", draw.labels);
     svg
 }
 

@@ -189,10 +189,16 @@ fn resource(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>, at: u
             let link = connection(recording, tracks, of(Kind::Connection).peer(*peer));
             rows.push(row(&format!("to {}", cast.host(*peer)), link, true));
         }
-        let power = tracks.get(&Track::of_host(Kind::Power, *host));
+        let power = bands(Kind::Power, tracks.get(&Track::of_host(Kind::Power, *host)));
+        // A host that stands still has states: it gets a row of its own, not a shade behind them.
+        let has_none = |band: &Band| matches!(band.word.as_str(), "power off" | "booting");
+        let (shades, still): (Vec<Band>, Vec<Band>) = power.into_iter().partition(has_none);
+        if !still.is_empty() {
+            rows.insert(0, row("host", still, false));
+        }
         let name = cast.host(*host);
         let name = if *diskful { name.to_owned() } else { format!("{name} (no disk)") };
-        Lane { name, rows, shades: bands(Kind::Power, power) }
+        Lane { name, rows, shades }
     });
     let volumes =
         if part.volumes > 1 { format!("{} volumes of ", part.volumes) } else { String::new() };
@@ -237,7 +243,7 @@ fn connection(
 fn guest(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>, vm: u16) -> Lane {
     let cast = &recording.cast;
     let guest = &cast.vms[usize::from(vm)];
-    let mut on = Vec::new();
+    let mut on: Vec<Band> = Vec::new();
     for state in tracks.get(&Track::of_vm(Kind::Vm, vm)).into_iter().flatten() {
         let Value::Word(word) = state.value else { continue };
         for home in tracks.get(&Track::of_vm(Kind::VmHost, vm)).into_iter().flatten() {
@@ -245,9 +251,16 @@ fn guest(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>, vm: u16)
             let (from, to) = (state.from.max(home.from), state.to.min(home.to));
             let (class, letter) = look(Kind::Vm, word);
             let letter = letter.to_owned();
-            let word = format!("{word} on {}", cast.host(host));
-            if from < to {
-                on.push(Band { from, to, class, letter, word });
+            let word = match word {
+                "running" => format!("running on {}", cast.host(host)),
+                _ => format!("waits for its disk on {}", cast.host(host)),
+            };
+            match on.last_mut() {
+                Some(Band { to: end, word: last, .. }) if *end == from && *last == word => {
+                    *end = to;
+                }
+                _ if from < to => on.push(Band { from, to, class, letter, word }),
+                _ => {}
             }
         }
     }

@@ -44,9 +44,9 @@ pub fn page(recording: &Recording, about: &About) -> String {
         Some("as a scenario file, with the steps that seed drew"),
     );
     let _ = write!(out, "<pre>{}</pre></section>", escape(about.plan));
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "</main><script type=\"application/json\" id=\"drawing\">{}</script><script>{SCRIPT}</script></body></html>\n",
+        "</main><script type=\"application/json\" id=\"drawing\">{}</script><script>{SCRIPT}</script></body></html>",
         chart.counts,
     );
     out
@@ -71,12 +71,12 @@ fn shrunk_section(plan: &str, replay: &str) -> String {
 }
 
 fn head(out: &mut String, about: &About) {
-    let _ = write!(
+    let _ = writeln!(
         out,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\">\
-         <title>{} · {} · seed {}</title><style>{STYLE}</style></head><body><main>\n",
+         <title>{} · {} · seed {}</title><style>{STYLE}</style></head><body><main>",
         if about.outcome.failure.is_some() { "FAIL" } else { "passed" },
         escape(about.scenario),
         escape(about.seed),
@@ -120,9 +120,9 @@ fn verdict(out: &mut String, recording: &Recording, about: &About) {
     let cut = recording.cut.said();
     let cut =
         cut.map_or(String::new(), |cut| format!("<p class=\"note\">Note: {}.</p>", escape(&cut)));
-    let _ = write!(
+    let _ = writeln!(
         out,
-        "<p class=\"cmd\">To see it again, at commit <code>{}</code>:<br><code>{}</code></p>{quirk}{cut}\n",
+        "<p class=\"cmd\">To see it again, at commit <code>{}</code>:<br><code>{}</code></p>{quirk}{cut}",
         escape(about.commit),
         escape(about.replay),
     );

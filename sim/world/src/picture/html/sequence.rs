@@ -312,8 +312,7 @@ impl Draw<'_> {
             y - 4
         );
         let bold = if decides { "e" } else { "" };
-        let wide = text.chars().count() as u64 * 7 + 16;
-        match last && self.columns.len() > 1 && x + wide > self.width {
+        match last && self.columns.len() > 1 {
             true => self.text(&format!("{bold} end"), x - 8, y, text),
             false => self.text(bold, x + 8, y, text),
         }

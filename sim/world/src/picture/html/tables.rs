@@ -131,7 +131,7 @@ pub fn ledger(out: &mut String, recording: &Recording) {
         );
     }
     let nodes = nodes.join(", ");
-    let _ = write!(out, "</table></div><p class=\"note\">Node ids: {nodes}.</p></section>\n");
+    let _ = writeln!(out, "</table></div><p class=\"note\">Node ids: {nodes}.</p></section>");
 }
 
 /// Times to recover.
