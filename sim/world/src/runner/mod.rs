@@ -177,12 +177,7 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         keep::print_log().unwrap_or_else(|message| eprintln!("no log: {message}"));
     }
     let mut tally = session.tally;
-    let code = match tally.exit_code() {
-        0 if interrupted => INTERRUPTED,
-        // Never a pass.
-        0 if tally.passed == 0 && !asked.skips.is_empty() => NOTHING_RAN,
-        code => code,
-    };
+    let code = exit_code(&tally, asked, interrupted);
     let frame = Frame {
         commit: &commit,
         wall,
@@ -199,6 +194,16 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         json::write(path, &json::document(&mut tally, &frame, code))?;
     }
     Ok(code)
+}
+
+/// The worst failure decides; without any, what did not run.
+fn exit_code(tally: &Tally, asked: &Asked, interrupted: bool) -> u8 {
+    match tally.exit_code() {
+        0 if interrupted => INTERRUPTED,
+        // Never a pass.
+        0 if tally.passed == 0 && !asked.skips.is_empty() => NOTHING_RAN,
+        code => code,
+    }
 }
 
 /// A seed means little after a change of the code; the plan is the same.
