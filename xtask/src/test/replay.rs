@@ -1,6 +1,6 @@
 //! The part `replay`: every file under `tests/replay/` is a failure that was found, shrunk and
-//! mended. It passes under its own seed and sixteen others; with the quirk that puts its bug back it
-//! still fails as it did.
+//! mended. It passes under its own seed and sixteen others; with the quirk that puts its bug back
+//! it still fails as it did.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
