@@ -716,7 +716,7 @@ impl Host {
         self.watched(now, at, out);
         for (id, result) in own_replies {
             match id.0 & exec::OWN_EXEC == exec::OWN_EXEC {
-                true => self.exec_reply(now, id, result, net, out),
+                true => self.exec_reply(now, at, (id, result), net, out),
                 false => self.own_reply(now, at, id, result, net, out),
             }
         }

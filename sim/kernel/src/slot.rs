@@ -76,6 +76,8 @@ pub(crate) struct Slot {
     pub wake: SimTime,
     /// When `Down` is asked for again.
     pub again: SimTime,
+    /// The number of an administrator's `down` that is not answered.
+    pub down_asked: Option<u64>,
     /// Its objects, once a command has looked at them or made them.
     pub shape: Option<Shape>,
     /// What went to the lower device, by volume.
@@ -93,6 +95,7 @@ impl Slot {
             traffic: BTreeMap::new(),
             syncs: BTreeMap::new(),
             shape: None,
+            down_asked: None,
             fixed,
             engine: None,
             phase: Phase::Gone,
@@ -108,6 +111,7 @@ impl Slot {
     pub fn lost(&mut self) {
         self.engine = None;
         self.shape = None;
+        self.down_asked = None;
         self.io.iter_mut().for_each(|io| *io = DeviceIo::default());
         self.traffic.clear();
         self.syncs.clear();

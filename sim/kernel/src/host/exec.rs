@@ -101,10 +101,8 @@ enum Doing {
     /// The engine answers under this number.
     Asked {
         call: Call,
-        slot: usize,
         ask: u64,
         object: String,
-        down: bool,
     },
     Waits(Call, Wait),
     Streams(Call, Stream),
@@ -298,6 +296,9 @@ impl Host {
     /// Makes a call.
     fn make(&mut self, now: SimTime, id: u64, call: Call, net: &mut Net<Wire>, out: &mut Vec<Out>) {
         let begun = self.begin(now, &call.argv, net, out);
+        for slot in 0..self.slots.len() {
+            self.watched(now, slot, out);
+        }
         let Some(at) = self.commands.place(id) else { return };
         match begun {
             Begun::Over(exit) => self.called(now, id, call, exit, out),
@@ -307,9 +308,10 @@ impl Host {
                 let running = &mut self.commands.running[at];
                 running.due = SimTime::FAR;
                 let down = command == drbd::core::event::Command::Down;
-                running.doing = Doing::Asked { call, slot, ask, object, down };
+                running.doing = Doing::Asked { call, ask, object };
                 if down {
                     self.slots[slot].phase = crate::slot::Phase::GoingDown;
+                    self.slots[slot].down_asked = Some(ask);
                 }
                 let event = drbd::core::event::Event::Command(CommandId(ask), command);
                 self.step(now, slot, event, net, out);
@@ -338,26 +340,29 @@ impl Host {
     pub(super) fn exec_reply(
         &mut self,
         now: SimTime,
-        id: CommandId,
-        result: Result<(), Refusal>,
+        slot: usize,
+        (id, result): (CommandId, Result<(), Refusal>),
         net: &mut Net<Wire>,
         out: &mut Vec<Out>,
     ) {
+        // Also when whoever asked was killed in between.
+        if self.slots[slot].down_asked == Some(id.0) {
+            self.slots[slot].down_asked = None;
+            match result {
+                Ok(()) => self.is_down(now, slot, net, out),
+                Err(_) => self.slots[slot].phase = crate::slot::Phase::Up,
+            }
+        }
         let asked = |r: &Running| matches!(&r.doing, Doing::Asked { ask, .. } if *ask == id.0);
         let Some(at) = self.commands.running.iter().position(asked) else { return };
         let running = &mut self.commands.running[at];
         let (id, retry) = (running.id, running.retry);
-        let Doing::Asked { call, slot, object, down, .. } = running.doing.clone() else { return };
+        let Doing::Asked { call, object, .. } = running.doing.clone() else { return };
         if result == Err(Refusal::InTransientState) {
             running.due = now + retry;
             running.retry = if retry < RETRY_MAX { retry + retry } else { retry };
             running.doing = Doing::Calls(call);
             return;
-        }
-        if down && result.is_ok() {
-            self.is_down(now, slot, net, out);
-        } else if down {
-            self.slots[slot].phase = crate::slot::Phase::Up;
         }
         let exit = Exit::of(result.map_err(Bad::State), &object);
         self.called(now, id, call, exit, out);

@@ -342,6 +342,136 @@ pub(super) fn res_host(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::{Outcome, RunOptions};
+
+    const POOL: &str = r#"
+schema = 1
+name = "commands"
+horizon = "90s"
+[pool]
+hosts = ["alpha", "bravo", "charlie"]
+[[resource]]
+name = "vol-a"
+size = "16MiB"
+diskful = ["alpha", "bravo"]
+tiebreaker = "charlie"
+options = { quorum = "majority", rr-conflict = "retry-connect" }
+[[vm]]
+name = "vm-a"
+on = "alpha"
+vdi = "vol-a"
+io = { write = 1, block = "4KiB..8KiB" }
+"#;
+
+    /// A run of the pool with these steps and expectations.
+    fn run(rest: &str) -> Outcome {
+        let scenario = scenarios::read("f.toml", &format!("{POOL}{rest}"));
+        let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
+        let wall_limit = std::time::Duration::from_secs(60);
+        let quirks = drbd::quirks::Quirks::default();
+        let options = RunOptions { seed: 7, quirks, keep_log: false, wall_limit };
+        crate::run::run(&scenario, &options)
+    }
+
+    fn passes(rest: &str) -> Outcome {
+        let outcome = run(rest);
+        let failure = outcome.failure.as_ref().map(|failure| &failure.what);
+        assert!(failure.is_none(), "{failure:?}");
+        outcome
+    }
+
+    /// Why the scenario cannot be carried out.
+    fn wrong(rest: &str) -> String {
+        let failure = run(rest).failure.expect("it cannot be carried out");
+        assert_eq!(failure.class, Class::Scenario, "{}", failure.what);
+        failure.what
+    }
+
+    #[test]
+    fn commands_change_and_tell_what_the_tools_would() {
+        let rest = r#"
+[[step]]
+at = "20s"
+do = { run = "drbdadm disconnect vol-a:alpha", on = "bravo" }
+[[step]]
+at = "25s"
+do = { run = "drbdadm primary vol-a", on = "bravo", exit = 17 }
+[[step]]
+id = "on"
+at = "30s"
+do = { run = "drbdadm connect vol-a:alpha", on = "bravo" }
+[[expect]]
+after = "on"
+within = "30s"
+that = { run = "drbdadm dstate vol-a", on = "alpha", stdout = "UpToDate/UpToDate/Diskless?" }
+[[expect]]
+after = "on"
+within = "30s"
+that = { run = "drbdsetup status nothing", on = "charlie", exit = 10, stderr = "*No such*" }
+"#;
+        assert_eq!(passes(rest).trace_hash, passes(rest).trace_hash);
+    }
+
+    #[test]
+    fn a_resource_goes_down_and_comes_back_under_load() {
+        passes(
+            r#"
+[[step]]
+at = "20s"
+do = { run = "drbdadm down vol-a", on = "bravo" }
+[[step]]
+at = "30s"
+do = { run = "drbdadm up vol-a", on = "bravo" }
+[[step]]
+id = "detach"
+at = "40s"
+do = { run = "drbdadm detach vol-a", on = "bravo" }
+[[step]]
+at = "45s"
+do = { run = "drbdadm adjust vol-a", on = "bravo" }
+[[expect]]
+after = "detach"
+within = "30s"
+that = { resource = "vol-a", disk = { bravo = "UpToDate" }, vm = "vm-a", progress = "5s" }
+"#,
+        );
+    }
+
+    #[test]
+    fn who_promotes_by_force_is_owed_nothing() {
+        let outcome = passes(
+            r#"
+[[step]]
+at = "20s"
+do = { run = "drbdadm disconnect vol-a", on = "bravo" }
+[[step]]
+at = "25s"
+do = { run = "drbdadm primary --force vol-a", on = "bravo", exit = "any" }
+[[step]]
+at = "40s"
+do = { run = "drbdadm adjust vol-a", on = "bravo", exit = "any" }
+"#,
+        );
+        assert!(outcome.events > 0);
+    }
+
+    #[test]
+    fn what_cannot_be_carried_out_is_said_with_its_place() {
+        let step = |run: &str| format!("[[step]]\nid = \"x\"\nat = \"20s\"\ndo = {run}\n");
+        let run = r#"{ run = "drbdadm role vol-a", on = "alpha", exit = 3 }"#;
+        let text = wrong(&step(run));
+        let wanted = "step[0] (x): `drbdadm role vol-a` on alpha ended with exit code 0, not 3";
+        assert!(text.starts_with(wanted), "{text}");
+        assert!(text.contains("stdout: Primary"), "{text}");
+        let text = wrong(&step(r#"{ run = "fsck /dev/drbd1000", on = "alpha" }"#));
+        assert!(text.contains("exit code 127") && text.contains("fsck: not found"), "{text}");
+        let text = wrong(&step(r#"{ run = "drbdadm role vol-a | cat", on = "alpha" }"#));
+        assert!(text.contains("`|` needs a shell"), "{text}");
+        let off = "[[step]]\nat = \"10s\"\ndo = { power-off = \"bravo\" }\n";
+        let text =
+            wrong(&(off.to_owned() + &step(r#"{ run = "drbdadm role vol-a", on = "bravo" }"#)));
+        assert!(text.contains("bravo is not up"), "{text}");
+    }
 
     #[test]
     fn a_pattern_is_over_all_of_the_text() {
