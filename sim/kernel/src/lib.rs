@@ -12,6 +12,7 @@
 mod host;
 mod link;
 mod lower;
+pub mod lvm;
 mod slot;
 mod wire;
 

@@ -71,6 +71,42 @@ impl Group {
         });
     }
 
+    /// A physical volume on which nothing lies leaves the group.
+    pub fn reduce(&mut self, device: &str) {
+        let Some(at) = self.physical.iter().position(|p| p.device == device) else { return };
+        if self.free_on(at) < self.physical[at].extents {
+            return;
+        }
+        self.physical.remove(at);
+        let runs = self.volumes.iter_mut().flat_map(|volume| match &mut volume.kind {
+            Kind::Linear(segments) => vec![segments],
+            Kind::Pool(pool) => vec![&mut pool.data, &mut pool.metadata],
+            Kind::Thin(_) => Vec::new(),
+        });
+        for segment in runs.flatten().chain(&mut self.spare) {
+            segment.physical -= usize::from(segment.physical > at);
+        }
+    }
+
+    /// A physical volume is gone, and what lay on it.
+    pub(super) fn lose(&mut self, device: &str) {
+        let Some(at) = self.physical.iter().position(|p| p.device == device) else { return };
+        let lies = |segments: &[Segment]| segments.iter().any(|s| s.physical == at);
+        let gone: Vec<VolumeId> = self
+            .volumes
+            .iter()
+            .filter(|volume| match &volume.kind {
+                Kind::Linear(segments) => lies(segments),
+                Kind::Pool(pool) => lies(&pool.data) || lies(&pool.metadata),
+                Kind::Thin(_) => false,
+            })
+            .map(|volume| volume.id)
+            .collect();
+        gone.into_iter().for_each(|id| self.remove(id));
+        self.spare.retain(|segment| segment.physical != at);
+        self.reduce(device);
+    }
+
     // ---- what can be seen ----
 
     /// All extents.

@@ -147,6 +147,17 @@ impl Lvm {
         self.groups.remove(name)
     }
 
+    /// A device is taken from its group by force: the volumes that lay on it are gone, and the
+    /// group too if that was its last device.
+    pub fn lose_device(&mut self, device: &str) {
+        let Some(name) = self.group_of(device).map(|group| group.name.clone()) else { return };
+        let Some(group) = self.groups.get_mut(&name) else { return };
+        group.lose(device);
+        if group.physical.is_empty() {
+            self.groups.remove(&name);
+        }
+    }
+
     /// Gives a group another name; `false` if it is taken, or nobody has the old one.
     pub fn rename_group(&mut self, from: &str, to: &str) -> bool {
         if self.groups.contains_key(to) {
