@@ -230,6 +230,8 @@ fn set_pool(
     }
     if let Some(error) = args.yes("errorwhenfull") {
         (pool.error_when_full, changed) = (error, true);
+        // The pool is loaded anew, and finds out again.
+        pool.refresh();
     }
     if let Some(discards) = discards(args) {
         (pool.discards, changed) = (discards, true);

@@ -75,6 +75,22 @@ pub(crate) struct Column {
     pub get: Get,
 }
 
+impl Column {
+    /// LVM's least width.
+    pub fn width(&self) -> usize {
+        let least = match self.name {
+            "lv_name" | "lv_full_name" => 4,
+            "pv_name" | "lv_device_open" => 10,
+            "data_percent" | "snap_percent" | "metadata_percent" => 6,
+            "lv_when_full" | "lv_health_status" | "lv_skip_activation" => 15,
+            "pe_start" => 7,
+            "pv_pe_count" => 3,
+            _ => 0,
+        };
+        least.max(self.heading.len())
+    }
+}
+
 const fn left(name: &'static str, heading: &'static str, class: Class, get: Get) -> Column {
     Column { name, heading, class, lean: Lean::Left, get }
 }
@@ -109,9 +125,9 @@ pub(crate) const ALL: &[Column] = &[
     left("mirror_log", "Log", V, |_| text(String::new())),
     left("convert_lv", "Convert", V, |_| text(String::new())),
     left("lv_health_status", "Health", V, |row| text(health(row).1.to_owned())),
-    right("data_percent", "Data%", V, data_percent),
-    right("snap_percent", "Snap%", V, data_percent),
-    right("metadata_percent", "Meta%", V, metadata_percent),
+    left("data_percent", "Data%", V, data_percent),
+    left("snap_percent", "Snap%", V, data_percent),
+    left("metadata_percent", "Meta%", V, metadata_percent),
     right("copy_percent", "Cpy%Sync", V, |_| Value::Percent(None, String::new())),
     left("lv_permissions", "LPerms", V, |row| text(permissions(row))),
     left("lv_device_open", "DevOpen", V, |row| flag(row, "open", |v| v.open)),

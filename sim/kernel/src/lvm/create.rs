@@ -176,15 +176,15 @@ fn linear(lvm: &mut Lvm, args: &Args, amount: Amount, said: &mut Said) -> Done {
     if let Some(name) = &asked.name {
         is_free(group, name, said)?;
     }
-    has_room(group, extents, said)?;
-    let name = asked.name.unwrap_or_else(|| free_name(group));
-    if !only.is_empty() && only.iter().map(|at| group.free_on(*at)).sum::<u64>() < extents {
-        for at in only.iter().filter(|at| group.free_on(**at) == 0) {
-            let device = &group.physical[*at].device;
-            said.warn(format!("WARNING: No free extents on physical volume \"{device}\"."));
-        }
+    for at in only.iter().filter(|at| group.free_on(**at) == 0) {
+        let device = &group.physical[*at].device;
+        said.warn(format!("WARNING: No free extents on physical volume \"{device}\"."));
+    }
+    if !only.is_empty() && only.iter().all(|at| group.free_on(*at) == 0) {
         return said.stop("No specified PVs have space available.");
     }
+    has_room(group, extents, said)?;
+    let name = asked.name.unwrap_or_else(|| free_name(group));
     if group.create_linear(id, &name, extents, &only).is_err() {
         return said.stop("Insufficient suitable allocatable extents for logical volume.");
     }
@@ -313,6 +313,7 @@ fn thin(lvm: &mut Lvm, args: &Args, size: u64, amount: Option<Amount>, said: &mu
         return said.misused(args.command, "Please specify name of existing pool.");
     };
     let found = group.find(&pool_name).map(|volume| (volume.id, volume.as_pool().is_some()));
+    let both = amount.is_some();
     let pool = match (found, amount) {
         (Some((id, true)), None) => id,
         (Some((_, true)), Some(_)) => {
@@ -348,7 +349,10 @@ fn thin(lvm: &mut Lvm, args: &Args, size: u64, amount: Option<Amount>, said: &mu
     let name = asked.name.unwrap_or_else(|| free_name(group));
     group.create_thin(id, &name, extents, pool);
     settle(group, id, args, false);
-    overprovisioned(group, pool, said);
+    // LVM compares with a pool that was there before.
+    if !both {
+        overprovisioned(group, pool, said);
+    }
     said.print(format!("Logical volume \"{name}\" created."));
     Ok(())
 }

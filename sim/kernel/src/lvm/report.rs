@@ -81,20 +81,20 @@ fn lines(said: &mut Said, layout: &Layout, columns: &[&Column], cells: &[Vec<Str
         return;
     }
     let width = |at: usize| {
-        let heading = if layout.headings { columns[at].heading.len() } else { 0 };
         let widest = cells.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
-        widest.max().unwrap_or(0).max(heading)
+        widest.max().unwrap_or(0).max(columns[at].width())
     };
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let headings: Vec<String> = columns.iter().map(|column| column.heading.to_owned()).collect();
     let headings = layout.headings.then_some(&headings);
-    for row in headings.into_iter().chain(cells) {
+    let all = headings.into_iter().map(|row| (row, true)).chain(cells.iter().map(|c| (c, false)));
+    for (row, heading) in all {
         let line: Vec<String> = row
             .iter()
             .enumerate()
             .map(|(at, cell)| match (layout.prefixes, layout.aligned) {
                 (true, _) => prefixed(columns[at].name, cell, layout.quoted),
-                (_, true) if columns[at].lean == Lean::Right => {
+                (_, true) if columns[at].lean == Lean::Right && !heading => {
                     format!("{cell:>width$}", width = widths[at])
                 }
                 (_, true) => format!("{cell:<width$}", width = widths[at]),

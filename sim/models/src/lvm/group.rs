@@ -353,6 +353,7 @@ impl Group {
                 pool.data.extend(more);
                 merge(&mut pool.data);
                 pool.space.grow(extents * extent / pool.chunk);
+                pool.refresh();
                 None
             }
             Kind::Thin(thin) => Some((thin.pool, thin.device)),

@@ -60,6 +60,8 @@ pub struct Space {
     undo: VecDeque<Undo>,
     seq: u64,
     cursor: u64,
+    /// Volumes whose tree is still that of another, and of which.
+    alike: BTreeMap<u32, u32>,
 }
 
 impl Space {
@@ -75,6 +77,7 @@ impl Space {
             undo: VecDeque::new(),
             seq: 0,
             cursor: 0,
+            alike: BTreeMap::new(),
         }
     }
 
@@ -111,7 +114,8 @@ impl Space {
             }
             all
         };
-        let trees: u64 = self.devices.values().map(tree).sum();
+        let own = self.devices.iter().filter(|(device, _)| !self.alike.contains_key(device));
+        let trees: u64 = own.map(|(_, map)| tree(map)).sum();
         (EMPTY + trees + (self.metadata / 10).min(RESERVE_MAX)).min(self.metadata)
     }
 
@@ -206,7 +210,16 @@ impl Space {
         self.changed(device, at, Some(before))
     }
 
+    /// Its tree is its own from now on, and so are those of its snapshots.
+    fn differs(&mut self, device: u32) {
+        if !self.alike.is_empty() {
+            self.alike.remove(&device);
+            self.alike.retain(|_, with| *with != device);
+        }
+    }
+
     fn changed(&mut self, device: u32, at: u64, before: Option<u64>) -> Option<u64> {
+        self.differs(device);
         let freed = before.filter(|chunk| self.disown(*chunk));
         self.freed.extend(freed);
         let undo = Undo { seq: self.seq, device, at, before, freed };
@@ -230,11 +243,13 @@ impl Space {
             self.own(*chunk);
         }
         self.devices.insert(device, map);
+        self.alike.insert(device, origin);
         self.commit(self.seq);
     }
 
     /// A thin volume is gone.
     pub fn delete(&mut self, device: u32) {
+        self.differs(device);
         for chunk in self.devices.remove(&device).unwrap_or_default().into_values() {
             self.disown(chunk);
         }

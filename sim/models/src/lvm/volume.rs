@@ -87,6 +87,13 @@ impl Pool {
     pub fn chunk_blocks(&self) -> u64 {
         (self.chunk / BLOCK).max(1)
     }
+
+    /// The pool's table is loaded anew: whether it is full, the next write finds out.
+    pub fn refresh(&mut self) {
+        if self.mode != Mode::ReadOnly {
+            self.mode = Mode::Write;
+        }
+    }
 }
 
 /// A thin volume.
