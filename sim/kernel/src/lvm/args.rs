@@ -125,11 +125,8 @@ pub(crate) const VGCHANGE: Spec = Spec(&[
     ("sysinit", '-', false),
 ]);
 
-pub(crate) const PVCREATE: Spec = Spec(&[
-    ("dataalignment", '-', true),
-    ("metadatasize", '-', true),
-    ("zero", 'Z', true),
-]);
+pub(crate) const PVCREATE: Spec =
+    Spec(&[("dataalignment", '-', true), ("metadatasize", '-', true), ("zero", 'Z', true)]);
 
 /// A parsed command line.
 #[derive(Debug)]

@@ -115,9 +115,8 @@ pub(crate) fn lvrename(lvm: &mut Lvm, args: &Args, said: &mut Said) -> Done {
     }
     let Some(of) = lvm.group_mut(&group) else { return said.no_group(&group) };
     if of.find(&new).is_some() {
-        return said.stop(format!(
-            "Logical Volume \"{new}\" already exists in volume group \"{group}\""
-        ));
+        return said
+            .stop(format!("Logical Volume \"{new}\" already exists in volume group \"{group}\""));
     }
     let Some(id) = of.find(&old).map(|volume| volume.id) else {
         return said.stop(format!(
@@ -281,11 +280,10 @@ fn merge_one(group: &mut Group, id: VolumeId, said: &mut Said) -> Done {
     let Some(volume) = group.volume(id) else { return Ok(()) };
     let full = format!("{}/{}", group.name, volume.name);
     let Kind::Thin(thin) = &volume.kind else {
-        return said
-            .stop(format!("{full} cannot be merged because --trackchanges was not used."));
+        return said.stop(format!("{full} cannot be merged because --trackchanges was not used."));
     };
     let Some(origin) = thin.origin.and_then(|origin| group.volume(origin)) else {
-        return said.stop(format!("\"{full}\" is not a mergeable logical volume."));
+        return said.stop(format!("{full} is not a mergeable logical volume."));
     };
     let into = format!("{}/{}", group.name, origin.name);
     if volume.open || origin.open {

@@ -110,7 +110,7 @@ pub(crate) const ALL: &[Column] = &[
     left("lv_parent", "Parent", V, |row| text(parent(row))),
     left("lv_layout", "Layout", V, |row| text(layout(row))),
     left("lv_role", "Role", V, |row| text(role(row))),
-    left("lv_skip_activation", "SkipAct", V, |row| flag(row, "skip activation", |v| v.skip)),
+    right("lv_skip_activation", "SkipAct", V, |row| flag(row, "skip activation", |v| v.skip)),
     left("lv_when_full", "WhenFull", V, |row| text(when_full(row))),
     left("lv_active", "Active", V, |row| flag(row, "active", |v| v.active)),
     right("lv_size", "LSize", V, size),
@@ -130,7 +130,7 @@ pub(crate) const ALL: &[Column] = &[
     left("metadata_percent", "Meta%", V, metadata_percent),
     right("copy_percent", "Cpy%Sync", V, |_| Value::Percent(None, String::new())),
     left("lv_permissions", "LPerms", V, |row| text(permissions(row))),
-    left("lv_device_open", "DevOpen", V, |row| flag(row, "open", |v| v.open)),
+    right("lv_device_open", "DevOpen", V, |row| text(open(row).to_owned())),
     left("lv_attr", "Attr", V, |row| text(attributes(row))),
     left("segtype", "Type", S, |row| text(segment_type(row).to_owned())),
     right("stripes", "#Str", S, stripes),
@@ -139,10 +139,8 @@ pub(crate) const ALL: &[Column] = &[
     left("discards", "Discards", S, |row| {
         text(pool(row).map_or("", |p| p.1.discards.name()).to_owned())
     }),
-    left("zero", "Zero", S, |row| text(zero(row).to_owned())),
-    right("transaction_id", "TransId", S, |row| {
-        pool(row).map_or(Value::Nothing, |p| Value::Number(p.1.transaction as i64))
-    }),
+    right("zero", "Zero", S, |row| text(zero(row).to_owned())),
+    right("transaction_id", "TransId", S, transaction),
     right("thin_id", "ThId", S, |row| {
         thin(row).map_or(Value::Nothing, |(_, thin)| Value::Number(i64::from(thin.device)))
     }),
@@ -420,11 +418,28 @@ fn share(part: u64, all: u64) -> Value {
 
 fn permissions(row: &Row) -> String {
     match real(row) {
-        Some(volume) if volume.active && volume.writable => "writeable",
-        Some(volume) if volume.active => "read-only",
+        Some(volume) if !volume.writable => "read-only",
+        Some(volume) if volume.active => "writeable",
         _ => "unknown",
     }
     .to_owned()
+}
+
+fn open(row: &Row) -> &'static str {
+    match real(row) {
+        Some(volume) if volume.active && volume.open => "open",
+        Some(volume) if volume.active => "",
+        _ => "unknown",
+    }
+}
+
+/// A pool's number of changes; of a thin volume, the one that made it.
+fn transaction(row: &Row) -> Value {
+    match (pool(row), thin(row)) {
+        (Some((_, pool)), _) => number(pool.transaction),
+        (_, Some((_, thin))) => number(thin.transaction),
+        _ => Value::Nothing,
+    }
 }
 
 /// Letter of `lv_attr`, and word.
@@ -498,8 +513,20 @@ fn thin_count(row: &Row) -> Value {
 
 fn zero(row: &Row) -> &'static str {
     match (pool(row), thin(row), row.volume) {
-        (Some((_, pool)), ..) => if pool.zero { "zero" } else { "" },
-        (_, Some(_), _) => if pool_of(row).is_some_and(|(_, pool)| pool.zero) { "zero" } else { "" },
+        (Some((_, pool)), ..) => {
+            if pool.zero {
+                "zero"
+            } else {
+                ""
+            }
+        }
+        (_, Some(_), _) => {
+            if pool_of(row).is_some_and(|(_, pool)| pool.zero) {
+                "zero"
+            } else {
+                ""
+            }
+        }
         (_, _, Some(_)) => "unknown",
         _ => "",
     }

@@ -105,12 +105,7 @@ fn rounded(group: &Group, bytes: u64, said: &mut Said) -> u64 {
 }
 
 /// Extents of an amount; a share of the group is cut to what is free.
-fn extents_of(
-    group: &Group,
-    amount: Amount,
-    only: &[usize],
-    said: &mut Said,
-) -> Result<u64, Stop> {
+fn extents_of(group: &Group, amount: Amount, only: &[usize], said: &mut Said) -> Result<u64, Stop> {
     let free = match only {
         [] => group.free(),
         only => only.iter().map(|at| group.free_on(*at)).sum(),
@@ -125,9 +120,7 @@ fn extents_of(
             let wanted = share(percent, group.extents());
             if wanted > free && free > 0 {
                 let left = words(free * group.extent);
-                said.print(format!(
-                    "Reducing {percent}%VG to remaining free space {left} in VG."
-                ));
+                said.print(format!("Reducing {percent}%VG to remaining free space {left} in VG."));
             }
             wanted.min(free)
         }
@@ -327,10 +320,8 @@ fn thin(lvm: &mut Lvm, args: &Args, size: u64, amount: Option<Amount>, said: &mu
             return said.stop(format!("Logical volume {full} is not a thin pool."));
         }
         (None, None) => {
-            return said.stop(format!(
-                "Pool {pool_name} not found in Volume group {}.",
-                asked.group
-            ));
+            return said
+                .stop(format!("Pool {pool_name} not found in Volume group {}.", asked.group));
         }
         (None, Some(amount)) => {
             if let Some(name) = &asked.name {
@@ -366,10 +357,8 @@ fn thin_snapshot(lvm: &mut Lvm, args: &Args, said: &mut Said) -> Done {
         Some(name) if group.find(name).is_none_or(|of| of.as_pool().is_none()) => {
             snapshot(lvm, args, said)
         }
-        Some(name) => said.stop(format!(
-            "Logical volume {name} already exists in Volume group {}.",
-            asked.group
-        )),
+        Some(name) => said
+            .stop(format!("Logical volume {name} already exists in Volume group {}.", asked.group)),
     }
 }
 

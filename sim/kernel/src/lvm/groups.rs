@@ -31,9 +31,7 @@ pub(crate) fn vgcreate(lvm: &mut Lvm, args: &Args, said: &mut Said) -> Done {
     let mut seen = Vec::new();
     for device in devices {
         if seen.contains(&device) {
-            said.warn(format!(
-                "Physical volume '{device}' is already in volume group '{name}'"
-            ));
+            said.warn(format!("Physical volume '{device}' is already in volume group '{name}'"));
             return said.stop(format!("PV {device} cannot be added to VG {name}."));
         }
         seen.push(device);
@@ -51,9 +49,7 @@ fn free_devices(lvm: &Lvm, devices: &[String], said: &mut Said) -> Done {
             return said.stop(format!("No device found for {device}."));
         }
         if let Some(other) = lvm.group_of(device).map(|other| other.name.as_str()) {
-            said.warn(format!(
-                "Physical volume '{device}' is already in volume group '{other}'"
-            ));
+            said.warn(format!("Physical volume '{device}' is already in volume group '{other}'"));
             said.warn(format!(
                 "Unable to add physical volume '{device}' to volume group '{other}'"
             ));
@@ -105,9 +101,7 @@ pub(crate) fn vgreduce(lvm: &mut Lvm, args: &Args, said: &mut Said) -> Done {
             return said.stop(format!("Cannot use {device}: device not found"));
         }
         let Some(at) = group.physical.iter().position(|p| p.device == *device) else {
-            return said.stop(format!(
-                "Physical volume {device} not in volume group \"{name}\""
-            ));
+            return said.stop(format!("Physical volume {device} not in volume group \"{name}\""));
         };
         if group.free_on(at) < group.physical[at].extents {
             return said.stop(format!("Physical volume \"{device}\" still in use"));
@@ -162,7 +156,7 @@ pub(crate) fn vgrename(lvm: &mut Lvm, args: &Args, said: &mut Said) -> Done {
     let (from, to) = (split(from).0, split(to).0);
     check_group(args.command, to, said)?;
     if from == to {
-        return said.misused(args.command, "Old and new volume group names must differ");
+        return said.stop(format!("/dev/{to}: already exists in filesystem"));
     }
     if lvm.group(from).is_none() {
         return said.no_group(from);

@@ -134,12 +134,7 @@ fn show(said: &mut Said, report: &Report, asked: &Asked, rows: Vec<Row>) {
 
 /// The volumes of a group: all, or those that are no part of others.
 fn volumes(group: &Group, all: bool) -> Vec<Row<'_>> {
-    let row = |shown| Row {
-        group: Some(group),
-        volume: Some(shown),
-        segment: None,
-        device: None,
-    };
+    let row = |shown| Row { group: Some(group), volume: Some(shown), segment: None, device: None };
     let mut rows = Vec::new();
     for volume in &group.volumes {
         rows.push(row(Shown::Real(volume)));
@@ -228,8 +223,7 @@ pub(crate) fn vgs(lvm: &mut Lvm, args: &Args, said: &mut Said) -> Done {
     let by_volume = asked.needs(Class::Volume) || asked.needs(Class::Segment);
     let mut rows = Vec::new();
     for group in found {
-        let empty =
-            Row { group: Some(group), volume: None, segment: None, device: None };
+        let empty = Row { group: Some(group), volume: None, segment: None, device: None };
         match by_volume && !group.volumes.is_empty() {
             true => rows.extend(by_segment(volumes(group, false), &asked)),
             false => rows.push(empty),

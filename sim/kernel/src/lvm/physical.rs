@@ -26,10 +26,7 @@ pub(crate) fn pvcreate(lvm: &mut Lvm, args: &Args, said: &mut Said) -> Done {
             continue;
         } else {
             let question = "Really INITIALIZE physical volume";
-            said.ask(
-                format!("{question} \"{device}\" of volume group \"{group}\""),
-                " [y/n]? [n]",
-            );
+            said.ask(format!("{question} \"{device}\" of volume group \"{group}\""), " [y/n]? [n]");
         }
         return said.stop(format!("{device}: physical volume not initialized."));
     }

@@ -27,9 +27,7 @@ impl<'a> Layout<'a> {
             units,
             separator: args.value("separator").unwrap_or(" "),
             headings: !args.has("noheadings") && !prefixes,
-            aligned: buffered
-                && !prefixes
-                && (!args.has("separator") || args.has("aligned")),
+            aligned: buffered && !prefixes && (!args.has("separator") || args.has("aligned")),
             prefixes,
             quoted: !args.has("unquoted"),
             rows: args.has("rows"),

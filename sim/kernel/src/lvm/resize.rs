@@ -36,8 +36,7 @@ fn resize(lvm: &mut Lvm, args: &Args, said: &mut Said) -> Done {
     let (name, Some(volume)) = split(word) else { return said.no_match(args.command, "") };
     let Some(group) = lvm.group_mut(name) else { return said.no_group(name) };
     let Some(of) = group.find(volume) else {
-        return said
-            .stop(format!("Logical volume {volume} not found in volume group {name}."));
+        return said.stop(format!("Logical volume {volume} not found in volume group {name}."));
     };
     let suffix = if of.as_pool().is_some() { "_tdata" } else { "" };
     let (id, old, active) = (of.id, of.extents, of.active);
@@ -114,13 +113,13 @@ fn may(group: &Group, args: &Args, change: &Change, said: &mut Said) -> Done {
         "lvreduce" if new >= old => said.stop(format!(
             "New size given ({new} extents) not less than existing size ({old} extents)"
         )),
-        _ if new == old => said.stop(format!(
-            "New size ({new} extents) matches existing size ({old} extents)."
-        )),
+        _ if new == old => {
+            said.stop(format!("New size ({new} extents) matches existing size ({old} extents)."))
+        }
         _ if *new == 0 => said.stop("New size of 0 not permitted."),
-        _ if new < old && pool => said.stop(format!(
-            "Thin pool volumes {full}_tdata cannot be reduced in size yet."
-        )),
+        _ if new < old && pool => {
+            said.stop(format!("Thin pool volumes {full}_tdata cannot be reduced in size yet."))
+        }
         _ => Ok(()),
     }
 }

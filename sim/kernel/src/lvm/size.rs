@@ -179,7 +179,8 @@ impl Units {
             ('r', "") => Some(Units { per: 0, letter, si, marks: true, suffix }),
             (lower, digits) => {
                 let power = LETTERS.find(lower)?;
-                let base = if si && power > 1 { 1000_u64.pow(power as u32 - 1) } else { unit(lower)? };
+                let base =
+                    if si && power > 1 { 1000_u64.pow(power as u32 - 1) } else { unit(lower)? };
                 let times: u64 = if digits.is_empty() { 1 } else { digits.parse().ok()? };
                 let letter = if digits.is_empty() { letter } else { 'U' };
                 let per = base.checked_mul(times).filter(|per| *per > 0)?;
@@ -279,9 +280,11 @@ mod tests {
         for (text, bytes) in all {
             assert_eq!(parse_bytes(text), Ok(bytes), "{text}");
         }
-        assert!(["foo", "10x", "", "10mb", "99999999999e", "1.2.3k"]
-            .iter()
-            .all(|text| parse_bytes(text).is_err()));
+        assert!(
+            ["foo", "10x", "", "10mb", "99999999999e", "1.2.3k"]
+                .iter()
+                .all(|text| parse_bytes(text).is_err())
+        );
     }
 
     /// As a real `lvs` printed them.

@@ -86,7 +86,8 @@ fn answer(lvm: &mut Lvm, line: &str) -> String {
     }
     let output = run(lvm, &words);
     let mut text = String::new();
-    let marked = |line: &str| if line.ends_with(' ') { format!("{line}¬\n") } else { format!("{line}\n") };
+    let marked =
+        |line: &str| if line.ends_with(' ') { format!("{line}¬\n") } else { format!("{line}\n") };
     // A blank line at the end cannot be told from the space between commands.
     let out = output.stdout.trim_end_matches('\n');
     out.lines().for_each(|line| text.push_str(&marked(line)));

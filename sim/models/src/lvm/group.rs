@@ -302,8 +302,9 @@ impl Group {
 
     /// Makes a thin volume.
     pub fn create_thin(&mut self, id: VolumeId, name: &str, extents: u64, pool: VolumeId) {
-        let device = self.next_device(pool);
-        self.insert(id, name, extents, Kind::Thin(Thin { pool, device, origin: None }));
+        let (device, transaction) = self.next_device(pool);
+        let thin = Thin { pool, device, transaction, origin: None };
+        self.insert(id, name, extents, Kind::Thin(thin));
     }
 
     /// Makes a thin snapshot of a thin volume; `false` if the origin is none.
@@ -311,23 +312,23 @@ impl Group {
         let Some(of) = self.volume(origin) else { return false };
         let Kind::Thin(thin) = &of.kind else { return false };
         let (pool, parent, extents) = (thin.pool, thin.device, of.extents);
-        let device = self.next_device(pool);
+        let (device, transaction) = self.next_device(pool);
         if let Some(pool) = self.pool_mut(pool) {
             pool.space.snapshot(device, parent);
         }
-        let kind = Kind::Thin(Thin { pool, device, origin: Some(origin) });
+        let kind = Kind::Thin(Thin { pool, device, transaction, origin: Some(origin) });
         self.insert(id, name, extents, kind);
         true
     }
 
-    fn next_device(&mut self, pool: VolumeId) -> u32 {
+    /// A new device of the pool, and the pool's count of changes before it.
+    fn next_device(&mut self, pool: VolumeId) -> (u32, u64) {
         self.last_device += 1;
         let device = self.last_device;
-        if let Some(pool) = self.pool_mut(pool) {
-            pool.space.create(device);
-            pool.transaction += 1;
-        }
-        device
+        let Some(pool) = self.pool_mut(pool) else { return (device, 0) };
+        pool.space.create(device);
+        pool.transaction += 1;
+        (device, pool.transaction - 1)
     }
 
     /// Gives a volume another size: extents of a linear volume and of a pool's data are taken or
@@ -395,7 +396,8 @@ impl Group {
     }
 
     /// `lvconvert --merge`: the snapshot takes the place of its origin, under the origin's name and
-    /// as active as that was. The volume that is left has the origin's number.
+    /// as active as that was. The volume that is left has the origin's number. Other snapshots of
+    /// the origin have none any more.
     pub fn merge(&mut self, snapshot: VolumeId) -> bool {
         let Some(Kind::Thin(thin)) = self.volume(snapshot).map(|v| v.kind.clone()) else {
             return false;
@@ -404,7 +406,7 @@ impl Group {
             return false;
         };
         let Kind::Thin(before) = origin.kind else { return false };
-        let others: Vec<VolumeId> = self.snapshots(origin.id).map(|v| v.id).collect();
+        let own: Vec<VolumeId> = self.snapshots(snapshot).map(|v| v.id).collect();
         self.remove(origin.id);
         if let Some(volume) = self.volume_mut(snapshot) {
             volume.id = origin.id;
@@ -413,7 +415,7 @@ impl Group {
             (volume.active, volume.skip, volume.open) = (origin.active, origin.skip, origin.open);
             volume.kind = Kind::Thin(Thin { origin: before.origin, ..thin });
         }
-        for id in others.into_iter().filter(|id| *id != snapshot) {
+        for id in own {
             if let Some(Kind::Thin(thin)) = self.volume_mut(id).map(|v| &mut v.kind) {
                 thin.origin = Some(origin.id);
             }

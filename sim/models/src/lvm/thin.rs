@@ -60,7 +60,7 @@ pub struct Space {
     undo: VecDeque<Undo>,
     seq: u64,
     cursor: u64,
-    /// Volumes whose tree is still that of another, and of which.
+    /// Volumes whose tree is still that of another, and of which: that one has its own.
     alike: BTreeMap<u32, u32>,
 }
 
@@ -210,11 +210,17 @@ impl Space {
         self.changed(device, at, Some(before))
     }
 
-    /// Its tree is its own from now on, and so are those of its snapshots.
+    /// Its tree is its own from now on, or gone. Those that had the same go on with it.
     fn differs(&mut self, device: u32) {
-        if !self.alike.is_empty() {
-            self.alike.remove(&device);
-            self.alike.retain(|_, with| *with != device);
+        if self.alike.is_empty() || self.alike.remove(&device).is_some() {
+            return;
+        }
+        let same: Vec<u32> =
+            self.alike.iter().filter(|(_, with)| **with == device).map(|(own, _)| *own).collect();
+        let Some((first, rest)) = same.split_first() else { return };
+        self.alike.remove(first);
+        for other in rest {
+            self.alike.insert(*other, *first);
         }
     }
 
@@ -243,7 +249,8 @@ impl Space {
             self.own(*chunk);
         }
         self.devices.insert(device, map);
-        self.alike.insert(device, origin);
+        let root = self.alike.get(&origin).copied().unwrap_or(origin);
+        self.alike.insert(device, root);
         self.commit(self.seq);
     }
 

@@ -103,6 +103,8 @@ pub struct Thin {
     pub pool: VolumeId,
     /// Its number in the pool.
     pub device: u32,
+    /// The pool's count of changes when it was made.
+    pub transaction: u64,
     /// What it is a snapshot of, if that is still there.
     pub origin: Option<VolumeId>,
 }

@@ -180,8 +180,7 @@ impl<C: Clone + Default> Dm<C> {
         let error = self.refuses(lvm, volume, &op);
         let thin = matches!(lvm.volume(volume).map(|v| &v.kind), Some(VolumeKind::Thin(_)));
         let stages = if error.is_some() { VecDeque::new() } else { stages(op, thin) };
-        let request =
-            Request { owner, volume, kind, error, data: Vec::new(), left: 0, stages };
+        let request = Request { owner, volume, kind, error, data: Vec::new(), left: 0, stages };
         let key = self.requests.insert(request);
         self.advance(now, lvm, key, out, true);
     }
@@ -234,7 +233,9 @@ impl<C: Clone + Default> Dm<C> {
         let pool = lvm.volume(volume).and_then(|v| Some(v.as_thin()?.pool));
         match (stage, pool) {
             (Stage::Flush, Some(pool)) => self.flush(lvm, pool, Some(key), out),
-            (Stage::Flush, None) => self.below(Below::Piece { request: key, at: 0 }, Op::Flush, out),
+            (Stage::Flush, None) => {
+                self.below(Below::Piece { request: key, at: 0 }, Op::Flush, out)
+            }
             (Stage::Commit, Some(pool)) => {
                 let is_dirty = lvm.home(pool).and_then(|g| g.pool(pool));
                 if is_dirty.is_some_and(|pool| pool.space.is_dirty()) {
