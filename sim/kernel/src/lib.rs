@@ -9,6 +9,7 @@
 //! closed link reaches a new one: a link is two sockets of one numbered attempt, and every event of
 //! another socket is dropped.
 
+mod below;
 mod host;
 mod link;
 mod lower;

@@ -216,6 +216,44 @@ impl Lvm {
         }
     }
 
+    /// Gives a block of a thin volume its chunk, committed: to prepare a disk. A full pool gives
+    /// none.
+    pub fn provision(&mut self, id: VolumeId, block: u64) {
+        let Some(thin) = self.volume(id).and_then(|v| v.as_thin()).cloned() else { return };
+        let Some(pool) = self.home_mut(thin.pool).and_then(|g| g.pool_mut(thin.pool)) else {
+            return;
+        };
+        let at = block / pool.chunk_blocks();
+        if pool.space.lookup(thin.device, at).is_none()
+            && let Ok(chunk) = pool.space.allocate()
+        {
+            pool.space.map(thin.device, at, chunk);
+            pool.space.commit(pool.space.mark());
+        }
+    }
+
+    /// Says which volumes are in use.
+    pub fn set_open(&mut self, open: &dyn Fn(VolumeId) -> bool) {
+        for volume in self.groups.values_mut().flat_map(|group| &mut group.volumes) {
+            volume.open = open(volume.id);
+        }
+    }
+
+    /// Each pool grows until it holds all that it has promised, or its group has no room.
+    pub fn give_room(&mut self) {
+        for group in self.groups.values_mut() {
+            let pools: Vec<VolumeId> =
+                group.volumes.iter().filter(|v| v.as_pool().is_some()).map(|v| v.id).collect();
+            for pool in pools {
+                let promised: u64 = group.thins(pool).map(|thin| thin.extents).sum();
+                let has = group.volume(pool).map_or(0, |volume| volume.extents);
+                let more = promised.saturating_sub(has).min(group.free());
+                // It was seen to be there.
+                let _ = group.resize(pool, has + more);
+            }
+        }
+    }
+
     /// The kernel is gone: what pools had not committed is as it was before, and volumes are not
     /// active.
     pub fn power_lost(&mut self) {

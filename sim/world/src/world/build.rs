@@ -234,7 +234,7 @@ fn host_of(
         luck: luck.fork_n("host", index as u64),
         quirks: options.quirks,
     };
-    (Host::new(config, disk, share.slots, &share.uuids), nics)
+    (Host::new(config, disk, share.lvm, share.slots, &share.uuids), nics)
 }
 
 /// Is convergence demanded?
