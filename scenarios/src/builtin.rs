@@ -43,9 +43,11 @@ builtin![
     "network/diskless-client-loses-a-peer.toml",
     "network/flapping-link.toml",
     "network/storage-switch-reboots-under-load.toml",
+    "operations/thin-pool-full.toml",
     "power/primary-loses-power.toml",
     "power/whole-pool-loses-power.toml",
     "quorum/primary-isolated.toml",
+    "quorum/replication-dropped-by-conntrack.toml",
     "quorum/secondary-rejoins-after-clean-shutdown.toml",
 ];
 
