@@ -67,8 +67,9 @@ fn action() -> impl Strategy<Value = Do> {
             blocks
         }),
         (host(), span).prop_map(|(host, by)| Do::ClockStep { host, by }),
-        (host(), 0..=PPM_ONE, any::<bool>(), 0..HORIZON_MAX)
-            .prop_map(|(host, share, flush, lasts)| Do::FillConntrack { host, share, flush, lasts }),
+        (host(), 0..=PPM_ONE, any::<bool>(), 0..HORIZON_MAX).prop_map(
+            |(host, share, flush, lasts)| Do::FillConntrack { host, share, flush, lasts }
+        ),
     ];
     let (from, to) = ("alpha".to_owned(), "charlie".to_owned());
     let (from2, to2) = (from.clone(), to.clone());

@@ -120,8 +120,13 @@ pub(crate) const ALL: [Verb; 25] = [
                 "100%",
                 "Of the moments at which one more place is wanted.",
             ),
-            may("flush", Flag, "false", "The table is emptied first: established connections \
-                have to get in again."),
+            may(
+                "flush",
+                Flag,
+                "false",
+                "The table is emptied first: established connections \
+                have to get in again.",
+            ),
             need("lasts", Quantity(Duration), "How long."),
         ],
         "Connections of others fill the host's table of tracked connections: packets of new ones \

@@ -5,6 +5,8 @@
 //! the transcripts are written anew; they are real ones, so look at what changes.
 #![allow(clippy::disallowed_methods, reason = "a test that reads its texts")]
 
+mod real;
+
 use kernel::lvm::run;
 use models::lvm::{Kind, Lvm, Mode};
 use std::path::{Path, PathBuf};
