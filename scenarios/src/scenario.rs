@@ -85,6 +85,11 @@ pub struct Pool {
     pub clock_offset: u64,
     /// Largest drift of a host's clock, parts per million.
     pub clock_drift_ppm: u32,
+    /// Entries of each host's table of tracked connections (`nf_conntrack_max`); none: nothing is
+    /// tracked.
+    pub conntrack_max: Option<u32>,
+    /// DRBD's ports are not tracked, as XCP-ng's rule has it.
+    pub drbd_notrack: bool,
 }
 
 /// One network: a NIC on every host, one switch.
@@ -115,6 +120,8 @@ pub struct Disk {
     pub parallel: u32,
     /// Has a volatile write cache.
     pub volatile_cache: bool,
+    /// Data of each host's thin pool, for resources with [`Storage::Thin`]; 0: no pool.
+    pub thin_pool: u64,
 }
 
 impl Default for Disk {
@@ -127,6 +134,30 @@ impl Default for Disk {
             flush: (200 * US, 600 * US),
             parallel: 16,
             volatile_cache: true,
+            thin_pool: 0,
+        }
+    }
+}
+
+/// What the copies of a resource lie on.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum Storage {
+    /// The host's disk itself.
+    #[default]
+    Disk,
+    /// A thin volume of the host's pool.
+    Thin,
+}
+
+/// What [`Storage`] may be, as in a file.
+pub const STORAGES: [&str; 2] = ["disk", "thin"];
+
+impl Storage {
+    /// As in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Storage::Disk => "disk",
+            Storage::Thin => "thin",
         }
     }
 }
@@ -146,6 +177,8 @@ pub struct Resource {
     pub tiebreaker: Option<String>,
     /// Further hosts without a copy (clients).
     pub diskless: Vec<String>,
+    /// What its copies lie on.
+    pub storage: Storage,
     /// DRBD options by name, e.g. `quorum = majority`; see `drbd.conf(5)`.
     pub options: BTreeMap<String, String>,
 }
@@ -350,6 +383,10 @@ pub enum Do {
     DiskLies { host: String },
     /// Undo of DiskLies (what the cache holds is written).
     DiskHonest { host: String },
+    /// Connections of others fill a host's table of tracked connections, for so large a share of
+    /// the moments at which one more is wanted. `flush`: it is emptied first, and what was
+    /// established has to get in again.
+    FillConntrack { host: String, share: u32, flush: bool, lasts: u64 },
     /// A host's wall clock jumps.
     ClockStep { host: String, by: i64 },
     /// A VM is stopped here and started there (no host: stays off).
@@ -393,6 +430,7 @@ impl Do {
             Do::BitRot { .. } => "bit-rot",
             Do::DiskLies { .. } => "disk-lies",
             Do::DiskHonest { .. } => "disk-honest",
+            Do::FillConntrack { .. } => "fill-conntrack",
             Do::ClockStep { .. } => "clock-step",
             Do::MoveVm { .. } => "move-vm",
             Do::Run { .. } => "run",

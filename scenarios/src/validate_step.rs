@@ -271,6 +271,18 @@ fn action(path: &str, action: &Do, scenario: &Scenario) -> Check {
             is_host("host", host)?;
             range(&place("lasts"), (0, *lasts), HORIZON_MAX)
         }
+        Do::FillConntrack { host, share, lasts, .. } => {
+            is_host("host", host)?;
+            range(&place("lasts"), (0, *lasts), HORIZON_MAX)?;
+            if *share > PPM_ONE {
+                return fail(place("share"), "more than all", "use 0% to 100%");
+            }
+            if scenario.pool.conntrack_max.is_none() {
+                let remedy = "give it a size, as in [pool] conntrack-max = 65536";
+                return fail(place("host"), "its connections are not tracked", remedy);
+            }
+            Ok(())
+        }
         Do::ClockStep { host, by } => {
             is_host("host", host)?;
             range(&place("by"), (0, by.unsigned_abs()), CLOCK_OFFSET_MAX)

@@ -93,7 +93,14 @@ fn pool(out: &mut String, pool: &Pool) -> fmt::Result {
     writeln!(out, "ha           = {{ enabled = {} }}", pool.ha)?;
     writeln!(out, "boot-time    = {}", span(pool.boot_time))?;
     writeln!(out, "clock-offset = {}", quoted(&DURATION.format(pool.clock_offset)))?;
-    writeln!(out, "clock-drift  = {}", share(pool.clock_drift_ppm))
+    writeln!(out, "clock-drift  = {}", share(pool.clock_drift_ppm))?;
+    if let Some(max) = pool.conntrack_max {
+        writeln!(out, "conntrack-max = {max}")?;
+    }
+    if pool.drbd_notrack {
+        writeln!(out, "drbd-notrack = true")?;
+    }
+    Ok(())
 }
 
 fn network(out: &mut String, name: &str, network: &Network) -> fmt::Result {
@@ -111,7 +118,11 @@ fn disk(out: &mut String, disk: &Disk) -> fmt::Result {
     writeln!(out, "write          = {}", span(disk.write))?;
     writeln!(out, "flush          = {}", span(disk.flush))?;
     writeln!(out, "parallel       = {}", disk.parallel)?;
-    writeln!(out, "volatile-cache = {}", disk.volatile_cache)
+    writeln!(out, "volatile-cache = {}", disk.volatile_cache)?;
+    if disk.thin_pool > 0 {
+        writeln!(out, "thin-pool      = {}", quoted(&SIZE.format(disk.thin_pool)))?;
+    }
+    Ok(())
 }
 
 fn resource(out: &mut String, resource: &Resource) -> fmt::Result {
@@ -125,6 +136,9 @@ fn resource(out: &mut String, resource: &Resource) -> fmt::Result {
     }
     if !resource.diskless.is_empty() {
         writeln!(out, "diskless   = {}", list(&resource.diskless))?;
+    }
+    if resource.storage != Storage::Disk {
+        writeln!(out, "storage    = {}", quoted(resource.storage.name()))?;
     }
     if resource.options.is_empty() {
         return Ok(());

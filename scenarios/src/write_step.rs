@@ -165,6 +165,12 @@ fn object(action: &Do) -> String {
             ("resource", Some(quoted(resource))),
             ("blocks", Some(blocks.to_string())),
         ]),
+        Do::FillConntrack { host, share: part, flush, lasts } => fields(&[
+            ("host", Some(quoted(host))),
+            ("share", Some(share(*part))),
+            ("flush", Some(flush.to_string())),
+            ("lasts", Some(quoted(&DURATION.format(*lasts)))),
+        ]),
         Do::ClockStep { host, by } => {
             fields(&[("host", Some(quoted(host))), ("by", Some(quoted(&format_signed(*by))))])
         }

@@ -67,6 +67,9 @@ fn action() -> impl Strategy<Value = Do> {
             blocks
         }),
         (host(), span).prop_map(|(host, by)| Do::ClockStep { host, by }),
+        (host(), 0..=PPM_ONE, any::<bool>(), 0..HORIZON_MAX).prop_map(
+            |(host, share, flush, lasts)| Do::FillConntrack { host, share, flush, lasts }
+        ),
     ];
     let (from, to) = ("alpha".to_owned(), "charlie".to_owned());
     let (from2, to2) = (from.clone(), to.clone());
@@ -123,6 +126,7 @@ fn resource() -> impl Strategy<Value = Resource> {
             volumes,
             diskful: vec!["alpha".to_owned(), "bravo".to_owned()],
             tiebreaker: tie.then(|| "charlie".to_owned()),
+            storage: if options { Storage::Thin } else { Storage::Disk },
             diskless: if tie { Vec::new() } else { vec!["charlie".to_owned()] },
             options: if options {
                 [("quorum", "majority"), ("ping-int", "5")]
@@ -144,6 +148,7 @@ fn disk() -> impl Strategy<Value = Disk> {
             flush,
             parallel,
             volatile_cache,
+            thin_pool: u64::from(parallel) * POOL_EXTENT,
         },
     )
 }
@@ -157,6 +162,8 @@ fn pool() -> impl Strategy<Value = Pool> {
             boot_time,
             clock_offset,
             clock_drift_ppm,
+            conntrack_max: Some(clock_drift_ppm + 1),
+            drbd_notrack: ha,
         })
 }
 

@@ -6,7 +6,7 @@ use super::{Key, Part, may, need};
 use crate::condition::{
     CONNECTION_STATES, DISK_STATES, EVENT_NAMES, POWER, REPLICATION_STATES, ROLES,
 };
-use crate::scenario::{PARTS, WORLDS};
+use crate::scenario::{PARTS, STORAGES, WORLDS};
 
 /// The file itself.
 pub(crate) const ROOT: Part = Part {
@@ -64,6 +64,13 @@ const POOL: Part = Part {
             "Largest error of a wall clock at the start.",
         ),
         may("clock-drift", Quantity(Share), "0ppm", "Largest drift of a host's clock."),
+        may(
+            "conntrack-max",
+            Number,
+            "untracked",
+            "Entries of each host's table of tracked connections (`nf_conntrack_max`).",
+        ),
+        may("drbd-notrack", Flag, "false", "DRBD's ports are not tracked."),
     ],
     example: "[pool]\nhosts = [\"alpha\", \"bravo\", \"charlie\"]\n",
 };
@@ -97,6 +104,13 @@ const DISK: Part = Part {
         may("flush", Range(Duration), "200us..600us", "A flush."),
         may("parallel", Number, "16", "Requests served at once."),
         may("volatile-cache", Flag, "true", "What was not flushed is lost with the power."),
+        may(
+            "thin-pool",
+            Quantity(Size),
+            "none",
+            "Data of each host's LVM thin pool, a multiple of 4MiB, for resources with \
+             `storage = \"thin\"`. Its group has room for all that they promise.",
+        ),
     ],
     example: "[disk]\nflush = \"2ms..8ms\"\n",
 };
@@ -111,6 +125,12 @@ const RESOURCE: Part = Part {
         need("diskful", Texts, "Hosts with a copy."),
         may("tiebreaker", Text, "none", "The host without a copy that gives a vote."),
         may("diskless", Texts, "[]", "Further hosts without a copy: clients."),
+        may(
+            "storage",
+            Word(&STORAGES),
+            "disk",
+            "What its copies lie on: the disk itself, or a thin volume of the host's pool.",
+        ),
         may("options", Options, "DRBD's", "DRBD options as in drbd.conf(5), in DRBD's units."),
     ],
     example: "[[resource]]\nname       = \"vol-a\"\nsize       = \"64MiB\"\n\

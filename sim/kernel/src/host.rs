@@ -5,6 +5,7 @@ mod look;
 mod meta;
 mod setup;
 
+use crate::below::Below;
 use crate::commands::events2::Helper;
 use crate::link::{Around, Link, LinkCounters, News, tcp_options};
 use crate::lower::{InFlight, Pending, result};
@@ -22,6 +23,7 @@ use drbd::page::Page;
 use drbd::quirks::Quirks;
 use drbd::state::{ConnState, DiskState};
 use models::disk::{Direction, Disk, Done, Op};
+use models::lvm::Lvm;
 use models::net::{HostId, Net, NetEvent, NetWhat};
 use models::time::SpanRange;
 use models::{Luck, SimTime, Span};
@@ -171,7 +173,7 @@ impl What {
 /// One host.
 pub struct Host {
     config: HostConfig,
-    disk: Disk<Page>,
+    disk: Below,
     slots: Vec<Slot>,
     power: Power,
     frozen: bool,
@@ -201,13 +203,18 @@ pub struct Host {
 impl Host {
     /// A host without power whose disk holds metadata as `create-md` and `new-current-uuid
     /// --clear-bitmap` leave it: `uuids` gives the generation of each resource's volumes, the same
-    /// on every host.
+    /// on every host. `lvm` is what regions on logical volumes refer to.
     pub fn new(
         config: HostConfig,
-        mut disk: Disk<Page>,
+        disk: Disk<Page>,
+        lvm: Option<Lvm>,
         slots: Vec<SlotConfig>,
         uuids: &[Vec<Uuid>],
     ) -> Host {
+        let mut disk = Below::new(disk);
+        if let Some(lvm) = lvm {
+            disk.set_lvm(lvm);
+        }
         for (slot, uuids) in slots.iter().zip(uuids) {
             for (v, (region, uuid)) in slot.regions.iter().zip(uuids).enumerate() {
                 let Some(region) = region else { continue };
@@ -279,7 +286,11 @@ impl Host {
     }
     /// The disk.
     pub fn disk(&self) -> &Disk<Page> {
-        &self.disk
+        self.disk.disk()
+    }
+    /// Its LVM, if it has one.
+    pub fn lvm(&self) -> Option<&Lvm> {
+        self.disk.lvm()
     }
     /// What a volume's lower device holds at a block, as a reader would see it.
     pub fn peek(&self, slot: usize, volume: usize, block: u64) -> Option<Page> {
@@ -586,13 +597,39 @@ impl Host {
         let region =
             self.slots.get(at).and_then(|s| s.fixed.regions.get(volume).copied().flatten());
         let Some(region) = region else { return false };
-        self.disk.rot(region.start + block, |page| *page = to);
-        true
+        self.disk.rot(region.start + block, |page| *page = to)
     }
 
     /// The disk itself: stalls, lies.
     pub fn disk_mut(&mut self) -> &mut Disk<Page> {
-        &mut self.disk
+        self.disk.disk_mut()
+    }
+
+    /// Runs one of LVM's commands (see [`crate::lvm`]) at once; `None` if the host has no LVM, or
+    /// nothing runs on it. Volumes that carry an attached copy are in use.
+    pub fn run_lvm(&mut self, now: SimTime, argv: &[String]) -> Option<crate::lvm::Output> {
+        if !self.is_acting() {
+            return None;
+        }
+        let mut used = Vec::new();
+        for slot in &self.slots {
+            for (number, region) in (0u16..).zip(&slot.fixed.regions) {
+                let volume = slot.engine.as_ref().and_then(|e| e.volume(VolumeNumber(number)));
+                let attached = volume.is_some_and(|v| v.disk != DiskState::Diskless);
+                used.extend(region.filter(|_| attached).map(|region| region.start));
+            }
+        }
+        self.disk.run_lvm(now, argv, &|id| used.contains(&crate::below::address(id)))
+    }
+
+    /// An administrator gives full thin pools room for all that they have promised.
+    pub fn give_room(&mut self, now: SimTime) {
+        self.disk.give_room(now);
+    }
+
+    /// Thin pools that filled, or have room again, since this was asked last.
+    pub fn pool_notes(&mut self) -> Vec<models::lvm::dm::Note> {
+        self.disk.notes()
     }
 
     // ---- stepping ----
@@ -830,7 +867,8 @@ impl Host {
             );
         };
         let owner = self.in_flight.insert(Pending { slot: at as u16, life: slot.life, tag });
-        self.disk.submit_for(now, owner, op);
+        let start = region.map_or(0, |region| region.start);
+        self.disk.submit_at(now, start, owner, op);
     }
 
     fn own_reply(

@@ -9,10 +9,12 @@
 //! closed link reaches a new one: a link is two sockets of one numbered attempt, and every event of
 //! another socket is dropped.
 
+mod below;
 pub mod commands;
 mod host;
 mod link;
 mod lower;
+pub mod lvm;
 pub mod res;
 mod slot;
 mod wire;

@@ -61,6 +61,8 @@ impl Exit {
 pub(super) enum Begun {
     /// It is over.
     Over(Exit),
+    /// It has done what it does, and ends after this.
+    Ends(Exit, Span),
     /// The engine of this slot was asked, under a number that [`Host::ask`] gave, about an object.
     Asks(usize, drbd::core::event::Command, String),
     /// It waits for a state.
@@ -106,6 +108,8 @@ enum Doing {
     },
     Waits(Call, Wait),
     Streams(Call, Stream),
+    /// It ends so when it is due.
+    Ends(Call, Exit),
 }
 
 struct Running {
@@ -164,7 +168,7 @@ impl Host {
     pub fn has_program(name: &str) -> bool {
         let name = name.rsplit('/').next().unwrap_or(name);
         // Commands of other subsystems find their place here, and in `Host::begin`.
-        matches!(name, "drbdadm" | "drbdsetup" | "drbdmeta")
+        matches!(name, "drbdadm" | "drbdsetup" | "drbdmeta") || crate::lvm::knows(name)
     }
 
     /// The host's files that commands read.
@@ -227,6 +231,7 @@ impl Host {
                     let exit = Exit { code: 5, ..Exit::default() };
                     self.called(now, id, call, exit, out);
                 }
+                Doing::Ends(call, exit) => self.called(now, id, call, exit, out),
                 Doing::Asked { .. } | Doing::Streams(..) => {
                     self.commands.running[at].due = SimTime::FAR;
                 }
@@ -302,6 +307,11 @@ impl Host {
         let Some(at) = self.commands.place(id) else { return };
         match begun {
             Begun::Over(exit) => self.called(now, id, call, exit, out),
+            Begun::Ends(exit, takes) => {
+                let running = &mut self.commands.running[at];
+                running.due = now + takes;
+                running.doing = Doing::Ends(call, exit);
+            }
             Begun::Asks(slot, command, object) => {
                 self.commands.asks = self.commands.asks.wrapping_add(1);
                 let ask = OWN_EXEC | u64::from(self.commands.asks);
@@ -503,6 +513,8 @@ fn takes(argv: &[String]) -> Span {
     match program(argv) {
         "drbdadm" => DRBDADM,
         "drbdmeta" => DRBDMETA,
+        // LVM says itself how long its commands take.
+        name if crate::lvm::knows(name) => Span::ZERO,
         _ => DRBDSETUP,
     }
 }

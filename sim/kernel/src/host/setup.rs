@@ -14,6 +14,7 @@ use crate::wire::Wire;
 use drbd::core::event::Command;
 use drbd::ids::{NodeId, VolumeNumber};
 use drbd::state::{ConnState, DiskState};
+use models::lvm::Lvm;
 use models::net::Net;
 use models::{SimTime, Span};
 
@@ -65,9 +66,22 @@ impl Host {
         match program(argv) {
             "drbdsetup" => self.drbdsetup(now, argv.get(1..).unwrap_or(&[]), net, out),
             "drbdmeta" => Begun::Over(self.drbdmeta(argv.get(1..).unwrap_or(&[]), out)),
-            // Programs of other subsystems, as functions from arguments to output, go here.
+            name if crate::lvm::knows(name) => self.lvm_command(now, argv),
             other => Begun::Over(Exit::fails(127, format!("sh: 1: {other}: not found\n"))),
         }
+    }
+
+    /// LVM's commands change what they change at once, and take their time to end.
+    fn lvm_command(&mut self, now: SimTime, argv: &[String]) -> Begun {
+        let mut argv = argv.to_vec();
+        argv[0] = program(&argv).to_owned();
+        let output = match self.run_lvm(now, &argv) {
+            Some(output) => output,
+            // A host that no volume group was made on.
+            None => crate::lvm::run(&mut Lvm::new(), &argv),
+        };
+        let exit = Exit { code: output.code, out: output.stdout, err: output.stderr };
+        Begun::Ends(exit, output.takes)
     }
 
     fn drbdsetup(

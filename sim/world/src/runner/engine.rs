@@ -18,7 +18,7 @@ pub fn draw(seed: u64) -> Scenario {
 }
 
 /// Parts of the stack that this simulator has: a scenario that requires another is skipped.
-pub const PARTS: &[&str] = &["drbd"];
+pub const PARTS: &[&str] = &["conntrack", "drbd", "lvm"];
 
 /// The values that a seed draws for `[vary]`, as path and value. Seed 0 draws none.
 pub fn vary(seed: u64, vary: &BTreeMap<String, Vary>) -> Vec<(String, String)> {

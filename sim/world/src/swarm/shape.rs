@@ -3,7 +3,7 @@
 use super::SECOND;
 use super::family::{Family, Lean};
 use models::Luck;
-use scenarios::{Disk, Io, Network, Pool, Resource, Scenario, Vm};
+use scenarios::{Disk, Io, Network, Pool, Resource, Scenario, Storage, Vm};
 use std::collections::BTreeMap;
 
 const HOSTS: [&str; 5] = ["alpha", "bravo", "charlie", "delta", "echo"];
@@ -85,6 +85,7 @@ fn disk(luck: &mut Luck) -> Disk {
         flush: (100 * US * slow, 2_000 * US * slow),
         parallel: one(luck, &[1, 4, 8, 32]),
         volatile_cache: luck.below(4) > 0,
+        ..Disk::default()
     }
 }
 
@@ -154,6 +155,7 @@ fn resource(
         diskful,
         tiebreaker,
         diskless: order,
+        storage: Storage::Disk,
         options,
     }
 }

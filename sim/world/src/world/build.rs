@@ -4,7 +4,7 @@
 use super::resource::{Node, Resource, Vdi, View};
 use super::script::Script;
 use super::vm::Vm;
-use super::{Networks, World, commands, options};
+use super::{Networks, World, commands, options, storage};
 use crate::check::Tally;
 use crate::check::quorum_is_exclusive::Exclusive;
 use crate::ledger::Ledger;
@@ -15,9 +15,10 @@ use drbd::core::config::{Config, PeerConfig, Quorum, RrConflict, VolumeConfig};
 use drbd::ids::{Uuid, VolumeNumber};
 use kernel::{Host, HostConfig, Region, ResFile, SlotConfig, SlotPeer, Wire};
 use models::disk::{Disk, Profile};
+use models::lvm::Lvm;
 use models::net::{HostId, Net, NetworkSettings, NicId};
 use models::{Hash64, Luck, SimTime, Span};
-use scenarios::{Do, Scenario};
+use scenarios::{Do, Scenario, Storage};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -98,14 +99,20 @@ fn config_of(
     config
 }
 
-fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &Config) -> Resource {
+fn resource_of(
+    said: &scenarios::Resource,
+    members: &[(usize, bool)],
+    config: &Config,
+    overcommitted: bool,
+) -> Resource {
     let (count, volumes) = (members.len(), usize::from(said.volumes));
     let node = |(host, diskful): &(usize, bool)| Node {
         host: *host,
         slot: 0,
         diskful: *diskful,
         view: View::new(count, volumes),
-        was_broken: false,
+        // A pool that promises more than it holds fails its copies by design.
+        was_broken: *diskful && overcommitted,
         is_broken: false,
         unwhole: false,
         asked_alone: false,
@@ -141,24 +148,30 @@ struct Share {
     uuids: Vec<Vec<Uuid>>,
     blocks: u64,
     files: Vec<ResFile>,
+    lvm: Option<Lvm>,
 }
 
 fn slot_of(
     share: &mut Share,
     config: Config,
-    port: u16,
-    minor: u32,
+    storage: Storage,
+    (port, minor): (u16, u32),
     members: &[(usize, bool)],
 ) -> SlotConfig {
     let own = config.node.index();
     let lower = |v: &VolumeConfig| drbd::core::Resource::lower_blocks(v.size, config.max_peers);
     let mut regions = Vec::new();
-    for volume in &config.volumes {
-        let region = volume.diskful.then(|| {
-            let region = Region { start: share.blocks, len: lower(volume) };
-            share.blocks += region.len;
-            region
-        });
+    for (number, volume) in (0u16..).zip(&config.volumes) {
+        let len = lower(volume);
+        let thin = share.lvm.as_mut().filter(|_| storage == Storage::Thin && volume.diskful);
+        let region = match thin {
+            Some(lvm) => Some(storage::thin_volume(lvm, &config.name, number, len)),
+            None => volume.diskful.then(|| {
+                let region = Region { start: share.blocks, len };
+                share.blocks += region.len;
+                region
+            }),
+        };
         regions.push(region);
     }
     let at = |host: usize| SocketAddr::new(address(0, host), port);
@@ -203,6 +216,9 @@ fn vm_of(scenario: &Scenario, index: usize, resources: &[Resource], luck: &Luck)
 fn shares_of(scenario: &Scenario, luck: &Luck) -> (Vec<Resource>, Vec<Share>) {
     let mut resources = Vec::new();
     let mut shares: Vec<Share> = scenario.pool.hosts.iter().map(|_| Share::default()).collect();
+    for share in &mut shares {
+        (share.lvm, share.blocks) = storage::group(scenario);
+    }
     let mut births = luck.fork("uuid");
     for (index, (port, said)) in (PORT..).zip(&scenario.resource).enumerate() {
         let minor = commands::minor(scenario, index);
@@ -211,12 +227,13 @@ fn shares_of(scenario: &Scenario, luck: &Luck) -> (Vec<Resource>, Vec<Share>) {
         let uuids: Vec<Uuid> =
             (0..said.volumes).map(|_| Uuid(births.u64() & !1 | 1 << 40)).collect();
         let config = config_of(scenario, said, &members, 0);
-        let mut resource = resource_of(said, &members, &config);
+        let promises_more = said.storage == Storage::Thin && storage::overcommits(scenario);
+        let mut resource = resource_of(said, &members, &config, promises_more);
         for (own, (host, _)) in members.iter().enumerate() {
             let share = &mut shares[*host];
             resource.nodes[own].slot = share.slots.len();
             let config = config_of(scenario, said, &members, own);
-            let slot = slot_of(share, config, port, minor, &members);
+            let slot = slot_of(share, config, said.storage, (port, minor), &members);
             share.slots.push(slot);
             share.files.push(res_file_of(scenario, said, &members, own, (port, minor)));
             share.uuids.push(uuids.clone());
@@ -244,6 +261,15 @@ fn res_file_of(
     ResFile { name: said.name.clone(), options, minor, volumes: said.volumes, own, peers: hosts }
 }
 
+/// Connection tracking, if the pool has it.
+fn track(scenario: &Scenario, net: &mut Net<Wire>, host: HostId, luck: &Luck) {
+    let Some(max) = scenario.pool.conntrack_max else { return };
+    net.track(host, max, luck.fork_n("conntrack", u64::from(host.0)));
+    if let (Some(table), true) = (net.conntrack_mut(host), scenario.pool.drbd_notrack) {
+        (PORT..).take(scenario.resource.len()).for_each(|port| table.notrack(port));
+    }
+}
+
 /// One host, plugged into every network.
 fn host_of(
     scenario: &Scenario,
@@ -261,6 +287,7 @@ fn host_of(
         let address = address(number, index);
         nics.push(net.add_nic(id, *network, rate.saturating_mul(8), address));
     }
+    track(scenario, net, id, &luck);
     let disk = disk_of(scenario, share.blocks, luck.fork_n("disk", index as u64));
     let config = HostConfig {
         name: scenario.pool.hosts[index].clone(),
@@ -270,7 +297,7 @@ fn host_of(
         quirks: options.quirks,
     };
     let files = commands::files(&share.files);
-    let mut host = Host::new(config, disk, share.slots, &share.uuids);
+    let mut host = Host::new(config, disk, share.lvm, share.slots, &share.uuids);
     *host.files_mut() = files;
     (host, nics)
 }

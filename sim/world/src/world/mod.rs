@@ -19,6 +19,7 @@ mod resource;
 mod rest;
 mod runaway;
 mod script;
+mod storage;
 mod story;
 #[cfg(test)]
 mod tests;

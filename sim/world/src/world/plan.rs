@@ -36,6 +36,7 @@ fn fault(action: &Do) -> Option<&'static str> {
         Do::DiskStall { .. } => "disk-stall",
         Do::BitRot { .. } => "bit-rot",
         Do::DiskLies { .. } => "disk-lies",
+        Do::FillConntrack { .. } => "fill-conntrack",
         Do::ClockStep { .. } => "clock-step",
         Do::MoveVm { .. } => "move-vm",
         _ => return None,
@@ -113,6 +114,15 @@ impl World {
             | Do::BitRot { .. }
             | Do::DiskLies { .. }
             | Do::DiskHonest { .. } => self.strike_disk(&step.action),
+            Do::FillConntrack { host, share, flush, lasts } => {
+                let host = net_id(self.host_named(host));
+                if let Some(table) = self.net.conntrack_mut(host) {
+                    table.fill(*share, SimTime(self.now) + Span(*lasts));
+                    if *flush {
+                        table.flush();
+                    }
+                }
+            }
             // DRBD runs on the monotonic clock; wall clocks belong to the processes of later
             // layers.
             Do::ClockStep { .. } => {}
@@ -337,6 +347,7 @@ impl World {
         let Some(node) = self.resources[at].node_on(host) else { return };
         let slot = self.resources[at].nodes[node].slot;
         self.hosts[host].set_failing(slot, false, false);
+        self.hosts[host].give_room(SimTime(self.now));
         self.resources[at].nodes[node].is_broken = false;
         for ledger in &mut self.resources[at].ledgers {
             ledger.trust(Resource::id(node));
@@ -406,6 +417,9 @@ impl World {
         for host in 0..self.hosts.len() {
             debug_assert_eq!(net_id(host).0 as usize, host);
             self.thaw(host);
+            if let Some(table) = self.net.conntrack_mut(net_id(host)) {
+                table.fill(0, SimTime(self.now));
+            }
             self.hosts[host].disk_mut().unstall(SimTime(self.now));
             self.honest(host);
             self.boot(host);
