@@ -46,3 +46,8 @@ fn metadata_and_generations() {
 fn waiting_commands() {
     check("wait");
 }
+
+#[test]
+fn lvm_beside_drbd() {
+    check("lvm");
+}

@@ -87,7 +87,7 @@ fn host(own: usize, id: HostId) -> Host {
         luck: Luck::root(own as u64),
         quirks: Quirks::default(),
     };
-    let mut host = Host::new(made, disk, vec![slot], &[vec![Uuid(0x1234_5678_9abc_def0)]]);
+    let mut host = Host::new(made, disk, None, vec![slot], &[vec![Uuid(0x1234_5678_9abc_def0)]]);
     let include = "include \"drbd.d/*.res\";\n".to_owned();
     host.files_mut().insert("/etc/drbd.conf".to_owned(), include);
     let text = kernel::res::res_file(&res_file(own));
