@@ -311,7 +311,10 @@ proptest! {
     }
 
     #[test]
-    fn a_comment_says_nothing_to_the_reader(scenario in scenario(), comment in "(\\PC|[\n\r\t\x00\x7f]){0,80}") {
+    fn a_comment_says_nothing_to_the_reader(
+        scenario in scenario(),
+        comment in "(\\PC|[\n\r\t\x00\x7f]){0,80}",
+    ) {
         let text = write_with_comment(&scenario, &comment);
         match read("drawn.toml", &text) {
             Ok(again) => prop_assert_eq!(again, scenario),

@@ -30,7 +30,9 @@ pub fn check(
         else {
             continue;
         };
-        let job = Job { quirk: Some(quirk.clone()), ..common.job(index, source.clone(), 0) };
+        let common = common.job(index, source.clone(), 0);
+        // The log that is asked for is that of the run itself.
+        let job = Job { quirk: Some(quirk.clone()), keep: None, ..common };
         match first(pool, &job, breaks)? {
             Ok(seed) => {
                 tally.passed += 1;
