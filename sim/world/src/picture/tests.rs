@@ -52,7 +52,11 @@ fn a_recording_tells_what_happened_and_changes_nothing() {
         recording.changes.iter().filter(is).any(|change| change.to == Value::Word(word))
     };
     assert!(saw(Kind::Role, 0, "Primary") && saw(Kind::Role, 1, "Primary"));
-    assert!(saw(Kind::Quorum, 0, "no") && !saw(Kind::Quorum, 1, "no"));
+    let lost = |host| {
+        let is = |c: &&Change| c.track.kind == Kind::Quorum && c.track.host == Some(host);
+        recording.changes.iter().filter(is).any(|change| change.from == Value::Word("yes"))
+    };
+    assert!(lost(0) && !lost(1), "the one that is cut off loses quorum, the other does not");
     let sent = |wanted: fn(&Fate) -> bool| {
         recording.messages.iter().filter(|message| wanted(&message.fate)).count()
     };

@@ -319,7 +319,7 @@ fn legend(out: &mut String, about: &About) {
         ("none", "D …", "no disk (a tie-breaker or client), connecting, waiting"),
         ("dead k", "F A", "Failed disk; StandAlone: the connection was given up"),
         ("off", "off", "no power"),
-        ("slow", "", "booting, shutting down, or frozen"),
+        ("slow", "f b", "frozen; booting or shutting down"),
     ];
     for (class, letters, text) in entries {
         let dark = if class.ends_with(" k") { " class=\"k\"" } else { "" };
