@@ -3,6 +3,8 @@
 
 mod cargo;
 mod parts;
+mod pictures;
+mod replay;
 mod simulated;
 mod skips;
 

@@ -6,6 +6,7 @@ use super::config::{AfterSb1, AfterSb2, Quorum, RrConflict};
 use super::event::{Notice, Refusal};
 use super::handshake::{self, Bugs, Outcome, Side, Verdict};
 use super::parts::{Conn, Greeting, Offer, PeerDevice};
+use super::points::reach;
 use super::split_brain;
 use crate::ids::{Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::MdFlags;
@@ -212,6 +213,7 @@ impl Resource {
         });
         let good = matches!(device.disk, DiskState::UpToDate | DiskState::Consistent);
         if established && left_out && good && self.role != Role::Primary {
+            reach!(self, UuidOutdatedBy);
             self.set_disk(v, DiskState::Outdated);
         }
     }
@@ -249,10 +251,23 @@ impl Resource {
         if std::mem::take(&mut self.conns[c].volumes[v].await_state) {
             return self.answer_negotiation(c, v);
         }
+        if state.disk == DiskState::Diskless {
+            self.nothing_to_compare(c, v);
+        }
         self.set_peer_role(c, state.role);
         self.follow_peer_disk(c, v, state);
         self.follow_peer_resync(c, v, state);
         self.changed = true;
+    }
+
+    /// The peer that was asked about a disk which was just attached has none itself: what it has to
+    /// say is the generation that it knows, and an offer of its own follows when it gets a disk.
+    fn nothing_to_compare(&mut self, c: usize, v: usize) {
+        let asked = self.conns[c].volumes[v].offered.is_some();
+        if asked && self.devices[v].disk == DiskState::Negotiating {
+            self.conns[c].volumes[v].offered = None;
+            self.settle_attach(v, None);
+        }
     }
 
     /// What this node believes of the peer's disk, given what the peer says.
@@ -262,12 +277,17 @@ impl Resource {
         }
         let disk = match state.disk {
             DiskState::UpToDate | DiskState::Consistent if self.distrusts(c, v) => {
+                reach!(self, PeerNotTrusted);
                 DiskState::Outdated
             }
             DiskState::UpToDate | DiskState::Consistent if self.misses_writes(c, v) => {
+                reach!(self, PeerMissesWrites);
                 DiskState::Outdated
             }
-            DiskState::UpToDate if self.is_doubtful(c, v) => DiskState::Consistent,
+            DiskState::UpToDate if self.is_doubtful(c, v) => {
+                reach!(self, PeerDoubtful);
+                DiskState::Consistent
+            }
             DiskState::Attaching | DiskState::Detaching | DiskState::Failed => DiskState::Diskless,
             DiskState::Negotiating => return,
             disk => disk,
@@ -297,6 +317,7 @@ impl Resource {
 
     /// The copy that a Primary works on was written by another Primary: this one's time is over.
     fn give_way(&mut self, c: usize) {
+        reach!(self, GivesWay);
         match self.rr_conflict() {
             Refusal::HandshakeRetry => self.retry_link(c),
             _ => {
@@ -476,6 +497,8 @@ impl Resource {
             false => verdict,
         };
         let name = verdict.outcome.name();
+        self.passed.reach_named("drbd.handshake.rule.", verdict.rule);
+        self.passed.reach_named("drbd.handshake.verdict.", name);
         self.notice(Notice::Handshake(node, VolumeNumber(v as u16), verdict.rule, name));
         verdict
     }
@@ -484,14 +507,21 @@ impl Resource {
     fn refusal(&mut self, c: usize, v: usize, verdict: Verdict) -> Option<Refusal> {
         let theirs = self.conns[c].volumes[v].uuids.as_ref().map_or(Uuid::NONE, |u| u.current);
         if self.takes_up(v, theirs) {
+            reach!(self, TakesUpGeneration);
+            return Some(Refusal::HandshakeRetry);
+        }
+        if self.meets_left_behind(c, v) {
+            reach!(self, RefusedSuperseded);
             return Some(Refusal::HandshakeRetry);
         }
         let primary = self.role == Role::Primary;
         match verdict.outcome {
             Outcome::SplitBrain(_) | Outcome::Unrelated if self.is_unsettled(c, v) => {
+                reach!(self, RefusedUnsettled);
                 Some(Refusal::HandshakeRetry)
             }
             Outcome::SplitBrain(_) => {
+                reach!(self, RefusedSplitBrain);
                 self.notice(Notice::Note("Split-Brain detected, dropping connection!".to_owned()));
                 Some(Refusal::HandshakeDisconnect)
             }
@@ -500,6 +530,7 @@ impl Resource {
                 Some(Refusal::HandshakeDisconnect)
             }
             Outcome::Target(_) if primary && self.outranks(c, v) => {
+                reach!(self, RefusedOutranks);
                 self.assert_generation(v);
                 Some(Refusal::HandshakeRetry)
             }
@@ -507,10 +538,20 @@ impl Resource {
                 Some(self.give_up_after_sb())
             }
             Outcome::Target(_) if primary && self.devices[v].disk >= DiskState::Consistent => {
-                self.resists_being_overwritten(c, v).then(|| self.rr_conflict())
+                let resists = self.resists_being_overwritten(c, v);
+                if resists {
+                    reach!(self, RefusedConflict);
+                }
+                resists.then(|| self.rr_conflict())
             }
-            Outcome::Target(_) if self.follows_elsewhere(c, v) => Some(Refusal::HandshakeRetry),
-            Outcome::Target(_) if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
+            Outcome::Target(_) if self.follows_elsewhere(c, v) => {
+                reach!(self, RefusedElsewhere);
+                Some(Refusal::HandshakeRetry)
+            }
+            Outcome::Target(_) if primary && self.peer_moved_on(c, v) => {
+                reach!(self, RefusedMovedOn);
+                Some(self.rr_conflict())
+            }
             Outcome::Target(_) if primary && self.is_elsewhere(c, v) => {
                 match self.is_outranked(c, v) {
                     true => Some(self.rr_conflict()),
@@ -524,6 +565,9 @@ impl Resource {
                     return None;
                 }
                 let good = self.conns[c].volumes[v].state?.disk >= DiskState::Consistent;
+                if good {
+                    reach!(self, RefusedPeerPrimary);
+                }
                 match self.is_outranked(c, v) {
                     true => good.then_some(Refusal::HandshakeRetry),
                     false => good.then(|| self.rr_refusal()),
@@ -532,6 +576,16 @@ impl Resource {
             Outcome::None if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
             _ => None,
         }
+    }
+
+    /// This node has no disk, and a copy that is connected went on from the generation with which
+    /// the peer is Primary: it stood still, or was cut off, and does not know yet. Connected, it
+    /// would keep quorum here when it notices, and have outdated the copy that went on. (DRBD
+    /// connects them.)
+    fn meets_left_behind(&self, c: usize, v: usize) -> bool {
+        let state = self.conns[c].volumes[v].state;
+        let primary = state.is_some_and(|state| state.role == Role::Primary);
+        primary && !self.devices[v].has_disk() && self.is_superseded(c, v)
     }
 
     /// A side that follows a Primary or a source elsewhere may just be about to hear of a new
@@ -682,6 +736,7 @@ impl Resource {
     /// The connect is committed: both sides go on as their verdicts say.
     pub(super) fn connected(&mut self, c: usize) {
         if self.offer_is_stale(c) {
+            reach!(self, OfferStale);
             // The peer has judged what is no longer true: both start again.
             return self.retry_link(c);
         }
@@ -768,8 +823,10 @@ impl Resource {
                 !uuids.current.is_none() && !uuids.current.same(self.devices[v].md.current)
             });
             if diskless_primary && other && mine > DiskState::Outdated {
+                reach!(self, DisklessOutdates);
                 self.set_disk(v, DiskState::Outdated);
             } else if mine == DiskState::UpToDate && self.presents_the_unknown(c, v) {
+                reach!(self, DisklessUnknown);
                 // It saw a Primary that went on without this copy, or one whose word came to
                 // nothing: it will say which when asked.
                 self.set_disk(v, DiskState::Consistent);
@@ -805,6 +862,7 @@ impl Resource {
                 })
             };
             if all && self.devices[v].disk == DiskState::Outdated {
+                reach!(self, EverybodyHere);
                 self.set_disk(v, DiskState::Consistent);
             }
         }
@@ -843,6 +901,7 @@ impl Resource {
             let held = self.is_held(v);
             let trusted = (trusted && !held) || self.is_best(v);
             if self.devices[v].disk == DiskState::Consistent && trusted && !syncs {
+                reach!(self, TrustsPrimary);
                 self.set_disk(v, DiskState::UpToDate);
             }
         }
@@ -890,6 +949,7 @@ impl Resource {
             self.offer(c, v, UuidFlags::RESYNC);
         }
         if self.volume_offer_is_stale(c, v) {
+            reach!(self, RenegotiatedStale);
             return self.retry_link(c);
         }
         let verdict = self.verdict(c, v);
@@ -904,7 +964,10 @@ impl Resource {
                 }
                 return;
             }
-            Outcome::Target(_) if in_use => return self.retry_link(c),
+            Outcome::Target(_) if in_use => {
+                reach!(self, RenegotiatedInUse);
+                return self.retry_link(c);
+            }
             _ => self.apply(c, v, verdict.outcome),
         }
         if self.devices[v].disk == DiskState::Negotiating {
@@ -923,7 +986,10 @@ impl Resource {
                 self.set_disk(v, disk);
             }
             _ if waiting => {}
-            _ if self.is_another(v) => self.set_disk(v, disk.min(DiskState::Outdated)),
+            _ if self.is_another(v) => {
+                reach!(self, AttachAnother);
+                self.set_disk(v, disk.min(DiskState::Outdated));
+            }
             _ => {
                 if disk == DiskState::UpToDate {
                     self.devices[v].exposed = self.devices[v].md.current;

@@ -20,6 +20,7 @@ mod generation;
 pub mod handshake;
 mod locks;
 mod parts;
+pub mod points;
 mod pulse;
 pub mod quorum;
 mod refusal;
@@ -27,10 +28,13 @@ mod replicate;
 mod request;
 mod resync;
 mod role;
+mod show;
 pub mod split_brain;
 mod status;
 mod stray;
 mod twopc;
+
+pub use show::{Generations, Suspension};
 
 use crate::ids::{Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::Layout;
@@ -40,6 +44,7 @@ use crate::state::{ConnState, DiskState, ReplState, Role};
 use config::Config;
 use event::{Action, CommandId, Event, Notice, Request, RequestId};
 use parts::{AppRequest, Conn, Device, LowerUse, PeerRequest, Work};
+use points::Passed;
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -89,6 +94,8 @@ pub struct Resource {
     far_primaries: NodeMask,
     /// Numbers resync requests.
     serial: u64,
+    /// Fist points.
+    passed: Passed,
 }
 
 /// What checkers, `drbdsetup status` and reports read of one volume.
@@ -168,6 +175,7 @@ impl Resource {
             lost_primary: None,
             far_primaries: NodeMask::NONE,
             serial: 0,
+            passed: Passed::default(),
         }
     }
 
@@ -302,6 +310,14 @@ impl Resource {
         }
     }
 
+    /// Fist points that were passed.
+    pub fn passed(&self) -> &Passed {
+        &self.passed
+    }
+    /// Notes no fist points from now on.
+    pub fn mute_points(&mut self) {
+        self.passed.mute();
+    }
     /// Configuration.
     pub fn config(&self) -> &Config {
         &self.config

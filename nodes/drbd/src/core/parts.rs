@@ -86,6 +86,10 @@ pub(super) struct Device {
     pub md_version: u64,
     pub md_writing: Option<u64>,
     pub md_written: u64,
+    /// Nodes that the superblock on disk, and the one on its way, make this node do without: it
+    /// would have quorum alone after a crash.
+    pub md_disowns: NodeMask,
+    pub md_disowns_next: NodeMask,
     pub md_waiters: Vec<(u64, Work)>,
     /// By bitmap index.
     pub bitmaps: Vec<Bitmap>,

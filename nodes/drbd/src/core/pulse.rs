@@ -4,6 +4,7 @@
 //! reads on until its pings fail.)
 
 use super::Resource;
+use super::points::reach;
 use crate::ids::Time;
 use crate::state::Role;
 
@@ -26,6 +27,7 @@ impl Resource {
             return;
         }
         if self.pulse.due.is_some_and(|due| due.plus_ms(beat) < self.now) {
+            reach!(self, StoodStill);
             self.pulse.missed = true;
             self.ask_for_life();
         }

@@ -3,6 +3,7 @@
 use super::Resource;
 use super::event::{Action, CommandId, Notice, Refusal};
 use super::parts::Work;
+use super::points::reach;
 use super::twopc::Purpose;
 use crate::ids::{NodeId, Time, VolumeNumber};
 use crate::meta::MdFlags;
@@ -81,6 +82,9 @@ impl Resource {
                 return self.out.push(Action::Reply(id, Ok(())));
             }
             self.roles.writers -= 1;
+        }
+        if self.role == Role::Primary {
+            reach!(self, OpenDuringDemote);
         }
         if !self.config.auto_promote {
             return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
@@ -164,6 +168,7 @@ impl Resource {
 
     /// Secondary at once; the I/O of those who have it open fails until they close.
     pub(super) fn force_secondary(&mut self) {
+        reach!(self, DemotedByForce);
         self.roles.fail_io = self.roles.writers > 0;
         self.roles.explicit = false;
         self.roles.demoting = false;
@@ -282,6 +287,10 @@ impl Resource {
     pub(super) fn promote_done(&mut self, result: Result<(), Refusal>) {
         match result {
             Ok(()) => {
+                reach!(self, Promoted);
+                if !self.devices.iter().any(|device| device.has_disk()) {
+                    reach!(self, PromotedDiskless);
+                }
                 self.set_role(Role::Primary);
                 self.roles.becoming = true;
                 for c in 0..self.conns.len() {
@@ -323,6 +332,13 @@ impl Resource {
     }
 
     fn promote_refused(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::NoQuorum => reach!(self, PromoteNoQuorum),
+            Refusal::NoUpToDateDisk => reach!(self, PromoteNoData),
+            Refusal::TwoPrimaries => reach!(self, PromoteTwoPrimaries),
+            Refusal::InTransientState => reach!(self, PromoteTransient),
+            _ => {}
+        }
         let now = self.now;
         let (late, wait): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.roles.waiters).into_iter().partition(|w| w.deadline <= now);
@@ -369,6 +385,9 @@ impl Resource {
 
     pub(super) fn demote_done(&mut self, result: Result<(), Refusal>) {
         if result.is_ok() {
+            if self.roles.by_close {
+                reach!(self, DemotedByClose);
+            }
             self.set_role(Role::Secondary);
         }
         // Refused, it is tried again, unless somebody waits who is served by a Primary as well.
@@ -445,6 +464,7 @@ impl Resource {
 
     /// The peer left on purpose.
     pub(super) fn left_by_peer(&mut self, c: usize, outdated: bool) {
+        reach!(self, LeftByPeer);
         self.out.push(Action::Unlink(self.conns[c].node));
         self.lost(c, ConnState::TearDown);
         for v in 0..self.devices.len() {
