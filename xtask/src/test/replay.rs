@@ -40,7 +40,7 @@ fn short(path: &Path) -> String {
     path.strip_prefix(root()).unwrap_or(path).display().to_string()
 }
 
-fn one(path: &PathBuf) -> Result<Counts> {
+fn one(path: &Path) -> Result<Counts> {
     let file = short(path);
     let from_here = path.display().to_string();
     // The commit that wrote it is another one by now: that is no news.
