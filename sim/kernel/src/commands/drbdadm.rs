@@ -341,14 +341,12 @@ fn for_target(
     let name = &us.resource.name;
     let volumes = us.resource.volumes_of(us.own);
     if let Some(number) = target.volume {
-        if matches!(on, On::Resource | On::Peer) {
-            let text = format!(
-                "{command} operates on whole resources, but you specified a specific volume!\n"
-            );
-            return Err((text, 1));
-        }
         if !volumes.iter().any(|volume| volume.number == number) {
             return Err((format!("Resource '{name}' has no volume {number}\n"), 1));
+        }
+        if matches!(on, On::Resource | On::Peer) {
+            let what = "operates on whole resources, but you specified a specific volume!";
+            return Err((format!("{command} {what}\n"), 1));
         }
     }
     let mut peers = us.peers();
@@ -492,7 +490,7 @@ impl Us<'_> {
                 let (name, value) = option.trim_start_matches("--").split_once('=')?;
                 Some((name.to_owned(), value.to_owned()))
             };
-            options.iter().filter_map(pair).collect()
+            options.iter().filter_map(pair).filter(|(name, _)| name != "_name").collect()
         };
         let wanted = self.resource_options();
         if !same(&ours(&wanted), &view.options) {

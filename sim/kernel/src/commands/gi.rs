@@ -34,30 +34,30 @@ fn flags(of: &Generations) -> [bool; 12] {
     ]
 }
 
-/// What each flag is called under the line of `show-gi`, first to last.
+/// What each flag is called under the line of `show-gi`, first to last, blanks and all.
 const MEANINGS: [&str; 12] = [
-    "Data consistency flag",
-    "Data was/is currently up-to-date",
-    "Node was/is currently primary",
-    "This node was a crashed primary, and has not seen its peer since",
-    "The activity-log was applied, the disk can be attached",
-    "The activity-log was disabled, peer is completely out of sync",
-    "This node was primary when it lost quorum",
-    "Node was/is currently connected",
-    "The peer's disk was out-dated or inconsistent",
-    "A fence policy other the dont-care was used",
-    "Node was in the progress of marking all blocks as out of sync",
-    "At least once we saw this node with a backing device attached",
+    "-<  Data consistency flag  >--+",
+    "-<  Data was/is currently up-to-date  >--+",
+    "-<  Node was/is currently primary  >--+",
+    "-<  This node was a crashed primary, and has not seen its peer since  >--+",
+    "-<  The activity-log was applied, the disk can be attached  >--+",
+    "-<  The activity-log was disabled, peer is completely out of sync  >--+",
+    "-<  This node was primary when it lost quorum  >--+",
+    "-<  Node was/is currently connected  >--+",
+    "-<  The peer's disk was out-dated or inconsistent  >--+",
+    "-<   A fence policy other the dont-care was used  >--+",
+    "-<  Node was in the progress of marking all blocks as out of sync  >--+",
+    "-<  At least once we saw this node with a backing device attached >--+",
 ];
 
 /// `show-gi`: the line with arrows from its parts to their meaning.
 pub(crate) fn explained(of: &Generations) -> String {
     const FIRST_FLAG: usize = 4 * 17;
     let uuids = [
-        (7, "Current data generation UUID"),
-        (23, "Bitmap's base data generation UUID"),
-        (41, "younger history UUID"),
-        (51, "older history"),
+        (7, "+--<  Current data generation UUID  >-"),
+        (23, "+--<  Bitmap's base data generation UUID  >-"),
+        (41, "+--<  younger history UUID  >-"),
+        (51, "+-<  older history  >-"),
     ];
     let mut out = "\n".to_owned();
     let bars = |columns: &[usize], mark: char| -> String {
@@ -72,14 +72,13 @@ pub(crate) fn explained(of: &Generations) -> String {
     for (index, (column, meaning)) in uuids.iter().enumerate() {
         let mut line = bars(&columns[..index], '|');
         line.extend(std::iter::repeat_n(' ', column - line.chars().count()));
-        out += &format!("{line}+--<  {meaning}  >-\n");
+        out += &format!("{line}{meaning}\n");
     }
     out += &format!("{}\n{}", bars(&columns, 'V'), line(of));
     let set: Vec<usize> = (0..MEANINGS.len()).map(|index| FIRST_FLAG + 2 * index).collect();
     out += &format!("{}\n", bars(&set, '^'));
-    for (index, meaning) in MEANINGS.iter().enumerate() {
+    for (index, text) in MEANINGS.iter().enumerate() {
         let column = set[index];
-        let text = format!("-<  {meaning}  >--+");
         let pad = (column + 1).saturating_sub(text.len());
         let rest: String = set[index + 1..].iter().map(|_| " |").collect();
         out += &format!("{:pad$}{text}{rest}\n", "");

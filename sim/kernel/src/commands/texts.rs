@@ -34,10 +34,13 @@ pub(crate) const INVALID_PEER: u16 = 171;
 /// ERR_ALREADY_EXISTS.
 pub(crate) const ALREADY_EXISTS: u16 = 174;
 
+/// Begins what the modelled kernel says where the real one could go on.
+pub(crate) const UNABLE: &str = "the modelled kernel cannot";
+
 impl Bad {
     /// What the modelled kernel cannot do, said as the real one says what it cannot.
     pub(crate) fn cannot(what: &str) -> Bad {
-        Bad::Failure(INVALID_REQUEST, Some(format!("the modelled kernel cannot {what}")))
+        Bad::Failure(INVALID_REQUEST, Some(format!("{UNABLE} {what}")))
     }
 
     /// Lines on stderr about the object, and the exit code of drbdsetup.

@@ -4,7 +4,7 @@
 use super::{Host, OWN, Out, What};
 use crate::commands::drbdadm::{Call, Item, plan, terminated};
 use crate::commands::events2::{Asked, changes, exists, timestamp};
-use crate::commands::texts::Bad;
+use crate::commands::texts::{Bad, UNABLE};
 use crate::commands::view::ResourceView;
 use crate::res::Files;
 use crate::wire::Wire;
@@ -44,6 +44,11 @@ impl Exit {
 
     pub fn fails(code: u8, err: String) -> Exit {
         Exit { code, err, ..Exit::default() }
+    }
+
+    /// Did the modelled kernel say that it cannot do this at all?
+    fn is_unable(&self) -> bool {
+        self.err.contains(UNABLE)
     }
 
     pub fn of(result: Result<(), Bad>, object: &str) -> Exit {
@@ -381,7 +386,7 @@ impl Host {
     /// A call is over.
     fn called(&mut self, now: SimTime, id: u64, call: Call, exit: Exit, out: &mut Vec<Out>) {
         let Some(at) = self.commands.place(id) else { return };
-        if let (true, Some(other)) = (exit.code != 0, call.otherwise) {
+        if let (true, Some(other)) = (exit.code != 0 && !exit.is_unable(), call.otherwise) {
             let call = Call { argv: other, otherwise: None, ..call };
             return self.line_up(now, at, call);
         }

@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config) -> Parsed<()> {
                 }
             }
         }
-        same_volumes(resource)?;
+        same_volumes(config, resource)?;
         known_ends(resource)?;
     }
     Ok(())
@@ -53,7 +53,7 @@ fn complete(resource: &Resource, host: &Host) -> Parsed<()> {
 }
 
 /// Every host has every volume.
-fn same_volumes(resource: &Resource) -> Parsed<()> {
+fn same_volumes(config: &Config, resource: &Resource) -> Parsed<()> {
     let Some(first) = resource.hosts.first() else { return Ok(()) };
     let numbers = |host: &Host| -> Vec<u16> {
         resource.volumes_of(host).iter().map(|volume| volume.number).collect()
@@ -62,7 +62,7 @@ fn same_volumes(resource: &Resource) -> Parsed<()> {
     let mut text = String::new();
     for other in &resource.hosts[1..] {
         let found = numbers(other);
-        let place = format!("{}:{}", resource.file, other.line);
+        let place = format!("{}:{}", config.file, config.last_line);
         let of = format!("in resource {}, on {} {{ ... }}", resource.name, first.name());
         for number in wanted.iter().filter(|number| !found.contains(number)) {
             text += &format!("{place}: {of}: volume {number} not defined on {}\n", other.name());

@@ -94,7 +94,8 @@ fn quoted(rest: &str, line: u32) -> (Token, usize) {
     while let Some((at, c)) = inside.next() {
         match c {
             '"' => return (Token { kind: Kind::Quoted, text, line }, at + 1),
-            '\n' => break,
+            // Up to the end of the line it is one word all the same.
+            '\n' => return (Token { kind: Kind::Stray, text, line }, at + 1),
             '\\' => text.extend(inside.next().map(|(_, c)| c)),
             c => text.push(c),
         }

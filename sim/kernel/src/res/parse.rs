@@ -1,7 +1,7 @@
 //! From the words of `.res` files to what they say. Errors are what drbdadm prints.
 
 use super::lexer::{Kind, Token, words};
-use super::options::{Known, Section, check, find};
+use super::options::{Known, Section, Takes, check, find};
 use super::tree::{
     Address, Config, Connection, End, Host, Mesh, MetaDisk, Opt, Resource, Sections, Volume,
 };
@@ -65,7 +65,10 @@ impl Reader<'_> {
         loop {
             let token = parser.next();
             match token.text.as_str() {
-                _ if token.kind == Kind::End => return Ok(()),
+                _ if token.kind == Kind::End => {
+                    config.last_line = token.line;
+                    return Ok(());
+                }
                 "global" => config.global = Some(parser.global()?),
                 "common" => {
                     parser.expect("{")?;
@@ -285,7 +288,8 @@ impl Parser<'_> {
         let name = known.name.to_owned();
         if self.peek().is(";") {
             self.next();
-            return Ok(Opt { name, value: None });
+            let value = (known.takes == Takes::Flag).then(|| "yes".to_owned());
+            return Ok(Opt { name, value });
         }
         let token = self.next();
         if !token.is_text() && token.kind != Kind::Stray {

@@ -183,6 +183,8 @@ impl Resource {
 pub struct Config {
     /// The file that was read first.
     pub file: String,
+    /// The line on which it ends.
+    pub last_line: u32,
     /// `global`, if it is there.
     pub global: Option<Vec<Opt>>,
     /// `common`, if it is there.

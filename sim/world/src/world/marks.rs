@@ -122,6 +122,12 @@ impl Seen {
         self.words.to_vec()
     }
 
+    fn note(&mut self, holds: bool, mark: Mark) {
+        if holds {
+            self.add(mark);
+        }
+    }
+
     fn add(&mut self, mark: Mark) {
         self.words[mark as usize / 64] |= 1 << (mark as usize % 64);
     }
@@ -130,9 +136,7 @@ impl Seen {
 /// This state holds, if it does.
 macro_rules! sometimes {
     ($seen:expr, $holds:expr, $mark:ident) => {
-        if $holds {
-            $seen.add(Mark::$mark);
-        }
+        $seen.note($holds, Mark::$mark)
     };
 }
 
@@ -351,11 +355,11 @@ fn mark_struck(
 /// The event that a fault was aimed at.
 fn aimed_at(step: &Step) -> Option<Mark> {
     let facts = step.when.that.iter().flat_map(|that| &that.all);
-    let event = facts.filter_map(|fact| match fact {
+    let mut event = facts.filter_map(|fact| match fact {
         Fact::Event { event, .. } => Some(*event),
         _ => None,
     });
-    Some(match event.last()? {
+    Some(match event.next_back()? {
         Event::LinkUp => Mark::AimedLinkUp,
         Event::LinkDown => Mark::AimedLinkDown,
         Event::Handshake => Mark::AimedHandshake,

@@ -196,7 +196,7 @@ after = { vm = "vm-a", acked-writes = 100 }
 wait = "1s"
 do = { crash = "bravo" }
 [[step]]
-after = { event = "booted", host = "bravo", nth = 2 }
+after = { event = "booted", host = "bravo" }
 do = { crash = "charlie" }
 [[expect]]
 never = { power = { charlie = "off" } }
