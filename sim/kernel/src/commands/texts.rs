@@ -46,13 +46,12 @@ impl Bad {
     /// Lines on stderr about the object, and the exit code of drbdsetup.
     pub(crate) fn told(&self, object: &str) -> (String, u8) {
         match self {
-            Bad::State(Refusal::BadMetadata) => Bad::Failure(MD_INVALID, None).told(object),
+            Bad::State(refusal) if refusal.is_state() => {
+                (format!("{object}: {}\n", refusal.message()), refusal.exit_code())
+            }
+            // What the engine says of a request, as the kernel would have said it first.
             Bad::State(refusal) => {
-                let number = *refusal as i8;
-                let text = refused(*refusal);
-                let code = if *refusal == Refusal::NoUpToDateDisk { 17 } else { 11 };
-                let code = if *refusal == Refusal::NoLocalDisk { 16 } else { code };
-                (format!("{object}: State change failed: ({number}) {text}\n"), code)
+                Bad::Failure(refusal.number().unsigned_abs(), None).told(object)
             }
             Bad::Failure(number, more) => {
                 let mut text = format!("{object}: Failure: ({number}) {}\n", failure(*number));
@@ -65,34 +64,14 @@ impl Bad {
     }
 }
 
-/// `drbd_set_st_err_str`.
-pub(crate) fn refused(refusal: Refusal) -> &'static str {
-    match refusal {
-        Refusal::TwoPrimaries => "Multiple primaries not allowed by config",
-        Refusal::NoUpToDateDisk => "Need access to UpToDate data",
-        Refusal::NoLocalDisk => "Can not resync without local disk",
-        Refusal::ConnectedOutdates => "Refusing to be Outdated while Connected",
-        Refusal::AlreadyStandalone => "Can not disconnect a StandAlone device",
-        Refusal::FailedByPeer => "State change was refused by peer node",
-        Refusal::IsDiskless => "Device is diskless, the requested operation requires a disk",
-        Refusal::DeviceInUse => "Device is held open by someone",
-        Refusal::NeedConnection => "Need a connection to start verify or resync",
-        Refusal::NotSupported => "Peer does not support protocol",
-        Refusal::InTransientState => "In transient state, retry after next state change",
-        Refusal::Concurrent => "Concurrent state changes detected and aborted",
-        Refusal::Interrupted => "Interrupted state change",
-        Refusal::PrimaryReader => "Peer may not become primary while device is opened read-only",
-        Refusal::Timeout => "Timeout in operation",
-        Refusal::WeaklyConnected => "Primary nodes must be strongly connected among each other",
-        Refusal::NoQuorum => "No quorum",
-        Refusal::HandshakeDisconnect => "Disconnect chosen in handshake",
-        Refusal::HandshakeRetry => "Retry chosen in handshake",
-        Refusal::BadMetadata => "No valid meta-data signature found.",
-    }
-}
-
 fn failure(number: u16) -> &'static str {
     match number {
+        111 => Refusal::DiskTooSmall.text(),
+        118 => Refusal::MetadataIo.text(),
+        123 => Refusal::DiscardImpossible.text(),
+        138 => Refusal::NoDisk.text(),
+        150 => Refusal::DataNotCurrent.text(),
+        151 => Refusal::NeedStandalone.text(),
         OPEN_DISK => "Can not open backing device.",
         MD_INVALID => {
             "No valid meta-data signature found.\n\n\

@@ -94,6 +94,10 @@ fn twopc(request: &TwopcRequest) -> String {
         Change::Promote => "promote".to_owned(),
         Change::Demote => "demote".to_owned(),
         Change::Empty => "empty".to_owned(),
+        Change::Resync { volume, to_initiator } => {
+            let whom = if to_initiator { "initiator" } else { "target" };
+            format!("resync /{} of the {whom}", volume.0)
+        }
         Change::Disk { volume, to } => format!("disk /{} {to}", volume.0),
     };
     format!("{change}, tid {}", request.id.tid)
