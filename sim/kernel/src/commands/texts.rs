@@ -50,9 +50,7 @@ impl Bad {
                 (format!("{object}: {}\n", refusal.message()), refusal.exit_code())
             }
             // What the engine says of a request, as the kernel would have said it first.
-            Bad::State(refusal) => {
-                Bad::Failure(refusal.number().unsigned_abs(), None).told(object)
-            }
+            Bad::State(refusal) => Bad::Failure(refusal.number().unsigned_abs(), None).told(object),
             Bad::Failure(number, more) => {
                 let mut text = format!("{object}: Failure: ({number}) {}\n", failure(*number));
                 if let Some(more) = more {
