@@ -492,9 +492,11 @@ impl Resource {
         let bugs = Bugs { ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") };
         let verdict = handshake::decide(&mine, &theirs, bugs);
         let split = matches!(verdict.outcome, Outcome::SplitBrain(_));
-        let verdict = match connecting && !(split && unsettled) {
-            true => split_brain::settle(&mine, &theirs, &self.config.after_sb, verdict),
-            false => verdict,
+        let led = beside.0 & theirs.uuids.node_mask.0 != 0;
+        let verdict = match (connecting, split && unsettled) {
+            (true, true) if led => split_brain::led(&mine, &theirs, verdict),
+            (true, false) => split_brain::settle(&mine, &theirs, &self.config.after_sb, verdict),
+            _ => verdict,
         };
         let name = verdict.outcome.name();
         self.passed.reach_named("drbd.handshake.rule.", verdict.rule);

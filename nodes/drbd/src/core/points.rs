@@ -39,6 +39,7 @@ points! {
     RuleReconcile "drbd.handshake.rule.reconcile"
     RuleSplitInconsistent "drbd.handshake.rule.split-brain-inconsistent"
     RuleSplitQuorum "drbd.handshake.rule.split-brain-quorum"
+    RuleReadByPrimary "drbd.handshake.rule.read-by-primary"
     VerdictNoSync "drbd.handshake.verdict.no-sync"
     VerdictSourceUse "drbd.handshake.verdict.source-use-bitmap"
     VerdictSourceCopy "drbd.handshake.verdict.source-copy-other-bitmap"
