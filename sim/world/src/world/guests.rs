@@ -303,7 +303,7 @@ impl World {
 
     fn check_exclusive(&mut self, at: usize, host: usize, flight: &Flight) {
         let resource = &self.resources[at];
-        if !resource.quorum {
+        if !resource.quorum || resource.overruled {
             return;
         }
         let Some(node) = resource.node_on(host) else { return };

@@ -47,7 +47,7 @@ impl World {
     fn check_exclusive_writers(&mut self) {
         for at in 0..self.resources.len() {
             let resource = &mut self.resources[at];
-            if !resource.quorum {
+            if !resource.quorum || resource.overruled {
                 continue;
             }
             self.tally.add(Promise::QuorumIsExclusive, 1);
