@@ -19,7 +19,9 @@ fn file(text: &str) -> Files {
 fn retold(cases: &str) -> String {
     let mut out = String::new();
     let mut config = String::new();
+    let mut head = true;
     for line in cases.lines() {
+        head &= !line.starts_with("==");
         if line.starts_with("==") {
             config.clear();
         }
@@ -27,7 +29,7 @@ fn retold(cases: &str) -> String {
             config += text.strip_prefix(' ').unwrap_or(text);
             config.push('\n');
         }
-        if line.starts_with("==") || line.starts_with('|') || line.starts_with('#') {
+        if head || line.starts_with("==") || line.starts_with('|') {
             let _ = writeln!(out, "{line}");
         }
         let Some(args) = line.strip_prefix("> ") else { continue };

@@ -237,7 +237,7 @@ pub fn retold(story: &str) -> String {
     let mut streams: BTreeMap<String, (u64, usize)> = BTreeMap::new();
     let mut out = String::new();
     for line in story.lines() {
-        if line.starts_with('#') {
+        if line.starts_with("## ") {
             let _ = writeln!(out, "{line}");
         }
         let Some(order) = line.strip_prefix("> ") else { continue };

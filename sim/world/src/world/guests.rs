@@ -309,7 +309,7 @@ impl World {
 
     fn check_exclusive(&mut self, at: usize, host: usize, flight: &Flight) {
         let resource = &self.resources[at];
-        if !resource.quorum || resource.forgot {
+        if !resource.quorum || resource.forgot || resource.overruled {
             return;
         }
         let Some(node) = resource.node_on(host) else { return };

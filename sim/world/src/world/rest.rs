@@ -48,7 +48,7 @@ impl World {
     fn check_exclusive_writers(&mut self) {
         for at in 0..self.resources.len() {
             let resource = &mut self.resources[at];
-            if !resource.quorum || resource.forgot {
+            if !resource.quorum || resource.forgot || resource.overruled {
                 continue;
             }
             self.tally.add(Promise::QuorumIsExclusive, 1);
