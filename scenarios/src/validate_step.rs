@@ -274,14 +274,7 @@ fn action(path: &str, action: &Do, scenario: &Scenario) -> Check {
         Do::FillConntrack { host, share, lasts, .. } => {
             is_host("host", host)?;
             range(&place("lasts"), (0, *lasts), HORIZON_MAX)?;
-            if *share > PPM_ONE {
-                return fail(place("share"), "more than all", "use 0% to 100%");
-            }
-            if scenario.pool.conntrack_max.is_none() {
-                let remedy = "give it a size, as in [pool] conntrack-max = 65536";
-                return fail(place("host"), "its connections are not tracked", remedy);
-            }
-            Ok(())
+            fill_conntrack(&place, *share, scenario)
         }
         Do::ClockStep { host, by } => {
             is_host("host", host)?;
@@ -294,6 +287,17 @@ fn action(path: &str, action: &Do, scenario: &Scenario) -> Check {
         }
         Do::HealAll => Ok(()),
     }
+}
+
+fn fill_conntrack(place: &dyn Fn(&str) -> String, share: u32, scenario: &Scenario) -> Check {
+    if share > PPM_ONE {
+        return fail(place("share"), "more than all", "use 0% to 100%");
+    }
+    if scenario.pool.conntrack_max.is_none() {
+        let remedy = "give it a size, as in [pool] conntrack-max = 65536";
+        return fail(place("host"), "its connections are not tracked", remedy);
+    }
+    Ok(())
 }
 
 /// A command is a word at least, and short.

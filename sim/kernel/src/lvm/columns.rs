@@ -512,23 +512,11 @@ fn thin_count(row: &Row) -> Value {
 }
 
 fn zero(row: &Row) -> &'static str {
-    match (pool(row), thin(row), row.volume) {
-        (Some((_, pool)), ..) => {
-            if pool.zero {
-                "zero"
-            } else {
-                ""
-            }
-        }
-        (_, Some(_), _) => {
-            if pool_of(row).is_some_and(|(_, pool)| pool.zero) {
-                "zero"
-            } else {
-                ""
-            }
-        }
-        (_, _, Some(_)) => "unknown",
-        _ => "",
+    let zeroes = pool(row).or_else(|| pool_of(row)).map(|(_, pool)| pool.zero);
+    match (zeroes, row.volume) {
+        (Some(true), _) => "zero",
+        (Some(false), _) | (None, None) => "",
+        (None, Some(_)) => "unknown",
     }
 }
 

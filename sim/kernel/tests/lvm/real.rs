@@ -57,6 +57,10 @@ fn real(words: &[String]) -> Option<(i32, String, String)> {
         let text = String::from_utf8_lossy(bytes).into_owned();
         text.lines().filter(about_kernel).map(|line| format!("{line}\n")).collect()
     };
+    // Without the targets it gives up before it has looked at everything.
+    if String::from_utf8_lossy(&output.stderr).contains("target(s) not detected") {
+        return None;
+    }
     Some((output.status.code()?, text(&output.stdout), text(&output.stderr)))
 }
 
@@ -71,11 +75,17 @@ fn wrong_uses_are_refused_as_the_real_one_refuses_them() {
         println!("skipped, because lvm is not 2.03.16 here: {version}");
         return;
     }
+    let mut compared = 0;
     for line in WRONG {
         let words = words(line);
-        let Some(real) = real(&words) else { continue };
+        let Some(real) = real(&words) else {
+            println!("skipped {line}, because this kernel has no device-mapper for it");
+            continue;
+        };
+        compared += 1;
         let ours = run(&mut Lvm::new(), &words);
         let ours = (i32::from(ours.code), ours.stdout, ours.stderr);
         assert_eq!(ours, real, "{line}");
     }
+    assert!(compared >= WRONG.len() / 2, "only {compared} were compared");
 }

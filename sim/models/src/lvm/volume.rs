@@ -49,6 +49,7 @@ impl Volume {
 }
 
 /// What a volume is.
+#[allow(clippy::large_enum_variant, reason = "a host has few volumes")]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// Extents in a row.

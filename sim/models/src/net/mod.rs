@@ -21,8 +21,8 @@
 //!   Data that reaches a closed socket, or a host that has rebooted since, is answered by a reset.
 //!   Power loss is silence.
 //! * A frozen host neither receives nor acts; its timers strike when it thaws.
-//! * A host may track connections ([`conntrack`]): a packet passes its table when it leaves and when
-//!   it arrives, which is asked when it arrives. Hosts that do not cost nothing.
+//! * A host may track connections ([`conntrack`]): a packet passes its table when it leaves and
+//!   when it arrives, both of which are asked when it arrives. Who does not track pays nothing.
 //!
 //! Known gaps: no ARP (a connect to a dead host of the same segment says `TimedOut`, never "no
 //! route to host"), no ICMP for UDP, no congestion window or slow start, one NIC queue for

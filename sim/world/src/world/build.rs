@@ -103,7 +103,7 @@ fn resource_of(
     said: &scenarios::Resource,
     members: &[(usize, bool)],
     config: &Config,
-    overcommitted: bool,
+    overcommitted: &[bool],
 ) -> Resource {
     let (count, volumes) = (members.len(), usize::from(said.volumes));
     let node = |(host, diskful): &(usize, bool)| Node {
@@ -112,7 +112,7 @@ fn resource_of(
         diskful: *diskful,
         view: View::new(count, volumes),
         // A pool that promises more than it holds fails its copies by design.
-        was_broken: *diskful && overcommitted,
+        was_broken: *diskful && overcommitted[*host],
         is_broken: false,
         unwhole: false,
         asked_alone: false,
@@ -216,8 +216,8 @@ fn vm_of(scenario: &Scenario, index: usize, resources: &[Resource], luck: &Luck)
 fn shares_of(scenario: &Scenario, luck: &Luck) -> (Vec<Resource>, Vec<Share>) {
     let mut resources = Vec::new();
     let mut shares: Vec<Share> = scenario.pool.hosts.iter().map(|_| Share::default()).collect();
-    for share in &mut shares {
-        (share.lvm, share.blocks) = storage::group(scenario);
+    for (share, host) in shares.iter_mut().zip(&scenario.pool.hosts) {
+        (share.lvm, share.blocks) = storage::group(scenario, host);
     }
     let mut births = luck.fork("uuid");
     for (index, (port, said)) in (PORT..).zip(&scenario.resource).enumerate() {
@@ -227,8 +227,9 @@ fn shares_of(scenario: &Scenario, luck: &Luck) -> (Vec<Resource>, Vec<Share>) {
         let uuids: Vec<Uuid> =
             (0..said.volumes).map(|_| Uuid(births.u64() & !1 | 1 << 40)).collect();
         let config = config_of(scenario, said, &members, 0);
-        let promises_more = said.storage == Storage::Thin && storage::overcommits(scenario);
-        let mut resource = resource_of(said, &members, &config, promises_more);
+        let over = |host| said.storage == Storage::Thin && storage::overcommits(scenario, host);
+        let promises_more: Vec<bool> = scenario.pool.hosts.iter().map(over).collect();
+        let mut resource = resource_of(said, &members, &config, &promises_more);
         for (own, (host, _)) in members.iter().enumerate() {
             let share = &mut shares[*host];
             resource.nodes[own].slot = share.slots.len();

@@ -12,9 +12,10 @@ const GROUP: &str = "linstor_group";
 const POOL: &str = "thin_device";
 const DEVICE: &str = "/dev/nvme0n1";
 
-/// Bytes that the thin copies of one host may take, if it had them all; DRBD's metadata included.
-fn promised(scenario: &Scenario) -> u64 {
-    let thin = scenario.resource.iter().filter(|r| r.storage == Storage::Thin);
+/// Bytes that the thin copies of a host may take in the end, DRBD's metadata included.
+fn promised(scenario: &Scenario, host: &String) -> u64 {
+    let here = |r: &&scenarios::Resource| r.storage == Storage::Thin && r.diskful.contains(host);
+    let thin = scenario.resource.iter().filter(here);
     thin.map(|resource| {
         let blocks = drbd::core::Resource::lower_blocks(resource.size / BLOCK, peers(resource));
         (blocks * BLOCK).next_multiple_of(EXTENT) * u64::from(resource.volumes)
@@ -29,19 +30,19 @@ fn peers(resource: &scenarios::Resource) -> u8 {
     config.max_peers
 }
 
-/// Does a pool hold less than all copies of a host may take?
-pub(super) fn overcommits(scenario: &Scenario) -> bool {
-    scenario.disk.thin_pool < promised(scenario)
+/// Does a host's pool hold less than its copies may take?
+pub(super) fn overcommits(scenario: &Scenario, host: &String) -> bool {
+    scenario.disk.thin_pool < promised(scenario, host)
 }
 
 /// The LVM of a host, if resources ask for it, and how many blocks of the disk it takes. The group
 /// has room to let the pool grow to all that may be promised.
-pub(super) fn group(scenario: &Scenario) -> (Option<Lvm>, u64) {
+pub(super) fn group(scenario: &Scenario, host: &String) -> (Option<Lvm>, u64) {
     if !scenario.resource.iter().any(|r| r.storage == Storage::Thin) {
         return (None, 0);
     }
     let data = scenario.disk.thin_pool;
-    let largest = data.max(promised(scenario));
+    let largest = data.max(promised(scenario, host));
     let chunk = default_chunk(data);
     let metadata = default_metadata(largest, chunk).div_ceil(EXTENT);
     let extents = largest.div_ceil(EXTENT) + 2 * metadata;

@@ -19,11 +19,14 @@ pub(super) struct PoolIo<C> {
     flushing: Option<(u64, Vec<Key>)>,
     /// Who waits for the next one.
     next: Option<Vec<Key>>,
+    /// What was said of the pool last.
+    noted: Mode,
 }
 
 impl<C> Default for PoolIo<C> {
     fn default() -> PoolIo<C> {
-        PoolIo { waiting: VecDeque::new(), timer: false, flushing: None, next: None }
+        let (waiting, noted) = (VecDeque::new(), Mode::Write);
+        PoolIo { waiting, timer: false, flushing: None, next: None, noted }
     }
 }
 
@@ -116,8 +119,10 @@ impl<C: Clone + Default> Dm<C> {
 
     fn set_mode(&mut self, now: SimTime, lvm: &mut Lvm, pool: VolumeId, mode: Mode) {
         let Some(of) = lvm.home_mut(pool).and_then(|group| group.pool_mut(pool)) else { return };
-        if of.mode != mode {
-            of.mode = mode;
+        of.mode = mode;
+        let io = self.pools.entry(pool).or_default();
+        if io.noted != mode {
+            io.noted = mode;
             self.notes.push(Note { at: now, pool, mode });
         }
     }
@@ -190,10 +195,14 @@ impl<C: Clone + Default> Dm<C> {
             }
             return;
         };
-        if of.mode == Mode::ReadOnly || of.space.used() >= of.space.chunks() {
+        let full = of.space.used() >= of.space.chunks();
+        if of.mode == Mode::ReadOnly || full && of.mode != Mode::Write {
             return;
         }
-        self.set_mode(now, lvm, pool, Mode::Write);
+        // A pool that was loaded anew and is still full finds out again.
+        if !full {
+            self.set_mode(now, lvm, pool, Mode::Write);
+        }
         let waiting = std::mem::take(&mut self.pools.entry(pool).or_default().waiting);
         for write in waiting {
             self.again(now, lvm, write, out);
