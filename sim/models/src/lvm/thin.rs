@@ -1,6 +1,10 @@
 //! The metadata of a thin pool: which chunk of which thin volume lies where, who shares it, what of
 //! that is committed.
 //!
+//! Whether a chunk is shared, dm-thin tells from times: one that was mapped before the volume was
+//! last snapshotted is, even when all others have left it since. So nobody writes in place to what
+//! another volume has again if power is lost before the next commit.
+//!
 //! A chunk that becomes free is given to nobody before the next commit, as its old owner has it
 //! back if power is lost before. The numbers of blocks that the metadata takes follow dm-thin's
 //! trees: a block of 4 KiB holds 252 entries; a tenth of the volume, at most 4096 blocks, is kept
@@ -20,8 +24,16 @@ const RESERVE_MAX: u64 = 4096;
 pub struct Mapped {
     /// Its number in the pool's data.
     pub chunk: u64,
-    /// Another thin volume has it, too.
+    /// Another thin volume has it, too, or had: it is not to be written in place.
     pub shared: bool,
+}
+
+/// What stands in a volume's tree.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Entry {
+    chunk: u64,
+    /// How many snapshots the pool had made when it was mapped.
+    time: u32,
 }
 
 /// Why no chunk was given.
@@ -41,7 +53,7 @@ struct Undo {
     seq: u64,
     device: u32,
     at: u64,
-    before: Option<u64>,
+    before: Option<Entry>,
     /// A chunk that became free.
     freed: Option<u64>,
 }
@@ -51,7 +63,11 @@ struct Undo {
 pub struct Space {
     chunks: u64,
     metadata: u64,
-    devices: BTreeMap<u32, BTreeMap<u64, u64>>,
+    devices: BTreeMap<u32, BTreeMap<u64, Entry>>,
+    /// Snapshots made so far.
+    time: u32,
+    /// When a volume was last snapshotted, or made as a snapshot.
+    snapshotted: BTreeMap<u32, u32>,
     /// Owners by chunk; beyond the end: none.
     owners: Vec<u32>,
     used: u64,
@@ -71,6 +87,8 @@ impl Space {
             chunks,
             metadata,
             devices: BTreeMap::new(),
+            time: 0,
+            snapshotted: BTreeMap::new(),
             owners: Vec::new(),
             used: 0,
             freed: BTreeSet::new(),
@@ -105,7 +123,7 @@ impl Space {
 
     /// Blocks of metadata that are used or kept back.
     pub fn metadata_used(&self) -> u64 {
-        let tree = |map: &BTreeMap<u64, u64>| {
+        let tree = |map: &BTreeMap<u64, Entry>| {
             let mut nodes = (map.len() as u64).div_ceil(ENTRIES).max(1);
             let mut all = nodes;
             while nodes > 1 {
@@ -132,8 +150,9 @@ impl Space {
     /// Where a chunk of a volume lies.
     #[inline]
     pub fn lookup(&self, device: u32, at: u64) -> Option<Mapped> {
-        let chunk = *self.devices.get(&device)?.get(&at)?;
-        Some(Mapped { chunk, shared: self.owners_of(chunk) > 1 })
+        let Entry { chunk, time } = *self.devices.get(&device)?.get(&at)?;
+        let shared = self.snapshotted.get(&device).is_some_and(|last| *last > time);
+        Some(Mapped { chunk, shared })
     }
 
     /// The chunks of a volume that are mapped, within a range.
@@ -200,7 +219,7 @@ impl Space {
             self.disown(chunk);
             return;
         };
-        let before = map.insert(at, chunk);
+        let before = map.insert(at, Entry { chunk, time: self.time });
         self.changed(device, at, before);
     }
 
@@ -224,9 +243,9 @@ impl Space {
         }
     }
 
-    fn changed(&mut self, device: u32, at: u64, before: Option<u64>) -> Option<u64> {
+    fn changed(&mut self, device: u32, at: u64, before: Option<Entry>) -> Option<u64> {
         self.differs(device);
-        let freed = before.filter(|chunk| self.disown(*chunk));
+        let freed = before.map(|entry| entry.chunk).filter(|chunk| self.disown(*chunk));
         self.freed.extend(freed);
         let undo = Undo { seq: self.seq, device, at, before, freed };
         self.undo.push_back(undo);
@@ -245,10 +264,12 @@ impl Space {
     /// The volume shares everything of its origin.
     pub fn snapshot(&mut self, device: u32, origin: u32) {
         let map = self.devices.get(&origin).cloned().unwrap_or_default();
-        for chunk in map.values() {
-            self.own(*chunk);
+        for entry in map.values() {
+            self.own(entry.chunk);
         }
         self.devices.insert(device, map);
+        self.time += 1;
+        self.snapshotted.extend([(origin, self.time), (device, self.time)]);
         let root = self.alike.get(&origin).copied().unwrap_or(origin);
         self.alike.insert(device, root);
         self.commit(self.seq);
@@ -257,17 +278,18 @@ impl Space {
     /// A thin volume is gone.
     pub fn delete(&mut self, device: u32) {
         self.differs(device);
-        for chunk in self.devices.remove(&device).unwrap_or_default().into_values() {
-            self.disown(chunk);
+        for entry in self.devices.remove(&device).unwrap_or_default().into_values() {
+            self.disown(entry.chunk);
         }
+        self.snapshotted.remove(&device);
         self.commit(self.seq);
     }
 
     /// A thin volume ends here.
     pub fn cut(&mut self, device: u32, chunks: u64) {
         let Some(map) = self.devices.get_mut(&device) else { return };
-        for chunk in map.split_off(&chunks).into_values() {
-            self.disown(chunk);
+        for entry in map.split_off(&chunks).into_values() {
+            self.disown(entry.chunk);
         }
         self.commit(self.seq);
     }
@@ -294,7 +316,7 @@ impl Space {
         while let Some(undo) = self.undo.pop_back() {
             let Some(map) = self.devices.get_mut(&undo.device) else { continue };
             match undo.before {
-                Some(chunk) => map.insert(undo.at, chunk),
+                Some(entry) => map.insert(undo.at, entry),
                 None => map.remove(&undo.at),
             };
         }
@@ -302,7 +324,8 @@ impl Space {
         self.owners.clear();
         self.used = 0;
         self.cursor = 0;
-        let chunks: Vec<u64> = self.devices.values().flat_map(|m| m.values().copied()).collect();
+        let chunks: Vec<u64> =
+            self.devices.values().flat_map(|m| m.values().map(|it| it.chunk)).collect();
         for chunk in chunks {
             self.own(chunk);
         }
@@ -354,7 +377,9 @@ mod tests {
         assert!(space.lookup(1, 0).is_some_and(|m| m.shared));
         let new = space.allocate().expect("room");
         space.map(1, 0, new);
-        assert_eq!(space.lookup(2, 0), Some(Mapped { chunk: old, shared: false }));
+        // Power loss before the next commit would give it back to the first.
+        assert_eq!(space.lookup(2, 0), Some(Mapped { chunk: old, shared: true }));
+        assert_eq!(space.lookup(1, 0), Some(Mapped { chunk: new, shared: false }));
         assert_eq!((space.used(), space.mapped(1), space.mapped(2)), (2, 1, 1));
         space.delete(2);
         assert_eq!(space.used(), 1);
