@@ -106,6 +106,15 @@ pub enum Administered {
     Down,
     /// `create-md`, `wipe-md`
     NewMetadata,
+    /// `connect --discard-my-data`, once the kernel has taken it
+    Discard(NodeId),
+    /// `outdate`, done
+    Outdate,
+    /// `invalidate` here or `invalidate-remote` elsewhere, begun: the copy of this node is thrown
+    /// away.
+    Invalidate(NodeId),
+    /// `forget-peer`, done
+    ForgetPeer(NodeId),
 }
 
 /// Kinds of [`Out`].

@@ -304,3 +304,16 @@ pub(crate) fn for_peer_device(
     }
     us.item(argv, options)
 }
+
+/// `forget-peer`: of the running kernel, or of the metadata.
+pub(crate) fn forget_peer(
+    us: Us,
+    volume: Option<&Volume>,
+    peer: &Host,
+    options: &[String],
+) -> Item {
+    let node = peer.node.unwrap_or(0).to_string();
+    let argv = words(&["drbdsetup", "forget-peer", &us.resource.name, &node]);
+    let Some(volume) = volume else { return us.item(argv, options) };
+    us.item_or(argv, options, us.drbdmeta(volume, &[format!("--node-id={node}")], "forget-peer"))
+}

@@ -1,17 +1,19 @@
 //! `drbdsetup`: from its arguments to the kernel.
 
-use super::exec::{Begun, Exit, Stream, Wait, program};
+use super::exec::{After, Begun, Exit, Stream, Wait, program};
 use super::{Administered, Host, Out, What};
 use crate::commands::args::{Args, address};
 use crate::commands::events2::Asked;
-use crate::commands::shape::Shape;
+use crate::commands::shape::{Shape, ShapePeer};
 use crate::commands::status::Detail;
 use crate::commands::texts::{
     Bad, DISK_CONFIGURED, INVALID_REQUEST, MINOR_INVALID, NET_CONFIGURED, OPEN_DISK, RES_NOT_KNOWN,
 };
 use crate::commands::{gi, json, show, status};
+use crate::slot::SlotPeer;
 use crate::wire::Wire;
-use drbd::core::event::Command;
+use drbd::core::config::Config;
+use drbd::core::event::{Command, Refusal};
 use drbd::ids::{NodeId, VolumeNumber};
 use drbd::state::{ConnState, DiskState};
 use models::lvm::Lvm;
@@ -22,12 +24,7 @@ use models::{SimTime, Span};
 const CANNOT: &[(&str, &str)] = &[
     ("check-resize", "resize a volume"),
     ("del-path", "take a path away"),
-    ("del-peer", "forget a peer while the resource is up"),
-    ("forget-peer", "forget a peer"),
-    ("invalidate", "invalidate a copy"),
-    ("invalidate-remote", "invalidate the copy of a peer"),
     ("new-current-uuid", "make a new current UUID on demand"),
-    ("outdate", "outdate a copy on demand"),
     ("pause-sync", "pause a resync"),
     ("rename-resource", "rename a resource"),
     ("resize", "resize a volume"),
@@ -50,8 +47,22 @@ fn told(text: &str) -> Begun {
     Begun::Over(Exit::said(format!("{text}\n")))
 }
 
+/// Peers that were deleted come back at the end.
+fn ordered(mut config: Config) -> Config {
+    config.peers.sort_by_key(|peer| peer.node);
+    config
+}
+
 fn missing(what: &str) -> Begun {
     Begun::Over(Exit::fails(20, format!("Missing argument '{what}'\n")))
+}
+
+/// Everything is copied anew; what the bitmap says alone, the engine does not copy on demand.
+fn resets(args: &Args) -> Result<(), Bad> {
+    match args.option("reset-bitmap") {
+        Some("no") => Err(Bad::cannot("copy on demand what the bitmap says alone")),
+        _ => Ok(()),
+    }
 }
 
 impl Host {
@@ -113,7 +124,10 @@ impl Host {
             "attach" | "detach" | "suspend-io" | "resume-io" | "del-minor" => {
                 self.of_minor(command, &args, net, out)
             }
-            "connect" | "disconnect" => self.of_connection(command, &args, net, out),
+            "outdate" | "invalidate" | "invalidate-remote" | "forget-peer" => {
+                self.overrule(command, &args)
+            }
+            "connect" | "disconnect" | "del-peer" => self.of_connection(command, &args, net, out),
             "primary" | "secondary" | "down" | "del-resource" => {
                 self.of_resource(command, &args, net, out)
             }
@@ -313,7 +327,7 @@ impl Host {
             return Begun::Over(exit);
         }
         let running = self.slots[slot].engine.is_some();
-        let Some(shape) = self.slots[slot].shape.as_mut() else {
+        let Some(shape) = &self.slots[slot].shape else {
             return over(Err(Bad::Failure(RES_NOT_KNOWN, None)), &object);
         };
         let mut made = shape.clone();
@@ -329,13 +343,31 @@ impl Host {
             },
             _ => return missing("peer_node_id"),
         };
-        if result.is_ok() && running {
+        if result.is_ok() && running && !self.comes_back(slot, &made) {
             return over(Err(Bad::cannot("add to a resource that is up")), &object);
         }
+        let Some(shape) = self.slots[slot].shape.as_mut() else { return missing("resource") };
         if result.is_ok() {
             *shape = made;
         }
         over(result, &object)
+    }
+
+    /// Has an engine that runs all of these objects already, because only peers that were deleted
+    /// from it come back?
+    fn comes_back(&self, slot: usize, made: &Shape) -> bool {
+        let of = &self.slots[slot];
+        let (Some(engine), fixed) = (&of.engine, &of.fixed) else { return false };
+        let config = engine.config();
+        let knows = |peer: &ShapePeer| {
+            let node = usize::from(peer.node);
+            let at = fixed.peers.iter().find(|known| known.node.index() == node);
+            let way = |at: &SlotPeer| (fixed.listen, at.address);
+            config.peers.iter().any(|known| known.node.index() == node)
+                && peer.paths.len() <= 1
+                && peer.paths.first().is_none_or(|path| at.is_some_and(|at| way(at) == *path))
+        };
+        made.devices.len() == config.volumes.len() && made.peers.iter().all(knows)
     }
 
     fn options(&mut self, command: &str, args: &Args) -> Begun {
@@ -381,7 +413,10 @@ impl Host {
             into.push((name, value));
         }
         let before = of.engine.is_some().then(|| shape.config(&of.fixed));
-        let same = before.is_none_or(|before| before == made.config(&of.fixed));
+        let wanted = made.config(&of.fixed).map(ordered);
+        let as_it_is = of.engine.as_ref().map(|engine| Ok(ordered(engine.config().clone())));
+        let same = before.is_none_or(|before| before.map(ordered) == wanted)
+            || as_it_is.is_some_and(|now| now == wanted);
         if !same {
             return over(Err(Bad::cannot("change these options while it is up")), &object);
         }
@@ -429,7 +464,7 @@ impl Host {
             _ => (Command::ResumeIo, Administered::ResumeIo),
         };
         out.push(Out { slot, what: What::Administered(deed) });
-        Begun::Asks(slot, command, object)
+        Begun::Asks(slot, command, object, After::Nothing)
     }
 
     fn attach(
@@ -466,7 +501,8 @@ impl Host {
         if let Err(bad) = self.raise(slot, net, out) {
             return over(Err(bad), &object);
         }
-        Begun::Asks(slot, Command::Attach(VolumeNumber(volume), region.len), object)
+        let command = Command::Attach(VolumeNumber(volume), region.len);
+        Begun::Asks(slot, command, object, After::Nothing)
     }
 
     fn of_connection(
@@ -488,24 +524,135 @@ impl Host {
         };
         let engine = self.slots[slot].engine.as_ref();
         let state = engine.map_or(ConnState::StandAlone, |engine| engine.peer(node).0);
-        if command == "disconnect" {
+        let deletes = command == "del-peer";
+        if command == "disconnect" || deletes {
             if state == ConnState::StandAlone {
+                if deletes {
+                    self.drop_peer(slot, node);
+                }
                 return over(Ok(()), &object);
             }
             out.push(Out { slot, what: What::Administered(Administered::Disconnect(node)) });
-            return Begun::Asks(slot, Command::Disconnect(node, args.has("force")), object);
+            let after = if deletes { After::DropPeer(node) } else { After::Nothing };
+            return Begun::Asks(slot, Command::Disconnect(node, args.has("force")), object, after);
         }
-        if args.has("discard-my-data") || args.has("tentative") {
-            return over(Err(Bad::cannot("discard its data on connect")), &object);
+        if args.has("tentative") {
+            return over(Err(Bad::cannot("tell what connecting would bring")), &object);
         }
         if state != ConnState::StandAlone {
             return over(Err(Bad::Failure(NET_CONFIGURED, None)), &object);
+        }
+        if self.shape(slot).is_some_and(|s| s.peer(node.index() as u8).is_some_and(|p| p.paths.is_empty())) {
+            let text = Some("connection endpoint(s) missing".to_owned());
+            return over(Err(Bad::Failure(INVALID_REQUEST, text)), &object);
         }
         if let Err(bad) = self.raise(slot, net, out) {
             return over(Err(bad), &object);
         }
         out.push(Out { slot, what: What::Administered(Administered::Connect(node)) });
-        Begun::Asks(slot, Command::Connect(node), object)
+        if args.has("discard-my-data") {
+            let after = After::Tell(Administered::Discard(node));
+            return Begun::Asks(slot, Command::ConnectDiscarding(node), object, after);
+        }
+        Begun::Asks(slot, Command::Connect(node), object, After::Nothing)
+    }
+
+    /// A peer is deleted from the kernel. Its metadata, and the engine, remember it until it is
+    /// forgotten.
+    pub(super) fn drop_peer(&mut self, slot: usize, node: NodeId) {
+        if let Some(shape) = &mut self.slots[slot].shape {
+            shape.peers.retain(|peer| usize::from(peer.node) != node.index());
+        }
+    }
+
+    /// What an administrator takes upon himself: `outdate`, `invalidate`, `invalidate-remote`,
+    /// `forget-peer`.
+    fn overrule(&self, command: &str, args: &Args) -> Begun {
+        let object = args.word(0).to_owned();
+        let by_minor = matches!(command, "outdate" | "invalidate");
+        if by_minor && object.parse::<u32>().is_err() {
+            let text = format!("Cannot determine minor device number of device '{object}'\n");
+            return match object.is_empty() {
+                true => missing("minor"),
+                false => Begun::Over(Exit::fails(20, text)),
+            };
+        }
+        let found = match by_minor {
+            true => object.parse().ok().and_then(|minor| self.slot_of_minor(minor)),
+            false => self.slot_named(&object).map(|slot| (slot, args.number(2).unwrap_or(0))),
+        };
+        let Some((slot, volume)) = found.filter(|(slot, _)| self.shape(*slot).is_some()) else {
+            let unknown = if by_minor { MINOR_INVALID } else { RES_NOT_KNOWN };
+            return over(Err(Bad::Failure(unknown, None)), &object);
+        };
+        let asked = match command {
+            "forget-peer" => self.forgets(slot, args),
+            "invalidate-remote" => self.invalidates_remote((slot, volume), args),
+            "invalidate" => self.invalidates((slot, volume), args),
+            _ => self.outdates((slot, volume)),
+        };
+        match asked {
+            Ok((command, deed)) => Begun::Asks(slot, command, object, After::Tell(deed)),
+            Err(bad) => over(Err(bad), &object),
+        }
+    }
+
+    fn has_disk(&self, slot: usize, volume: u16) -> bool {
+        let engine = self.slots[slot].engine.as_ref();
+        let seen = engine.and_then(|engine| engine.volume(VolumeNumber(volume)));
+        seen.is_some_and(|seen| seen.disk != DiskState::Diskless)
+    }
+
+    fn outdates(&self, (slot, volume): (usize, u16)) -> Result<(Command, Administered), Bad> {
+        match self.has_disk(slot, volume) {
+            true => Ok((Command::Outdate(VolumeNumber(volume)), Administered::Outdate)),
+            false => Err(Bad::State(Refusal::LowerThanOutdated)),
+        }
+    }
+
+    fn invalidates(
+        &self,
+        (slot, volume): (usize, u16),
+        args: &Args,
+    ) -> Result<(Command, Administered), Bad> {
+        resets(args)?;
+        if !self.has_disk(slot, volume) {
+            return Err(Bad::State(Refusal::NoDisk));
+        }
+        let from = args.option("sync-from-peer-node-id").and_then(|node| node.parse().ok());
+        let command = Command::Invalidate(VolumeNumber(volume), from.and_then(NodeId::new));
+        Ok((command, Administered::Invalidate(self.slots[slot].fixed.config.node)))
+    }
+
+    fn invalidates_remote(
+        &self,
+        (slot, volume): (usize, u16),
+        args: &Args,
+    ) -> Result<(Command, Administered), Bad> {
+        resets(args)?;
+        let known = args.number(1).filter(|node| self.shape(slot).is_some_and(|s| s.peer(*node).is_some()));
+        let Some(node) = known.and_then(NodeId::new) else {
+            let text = Some("unknown connection".to_owned());
+            return Err(Bad::Failure(INVALID_REQUEST, text));
+        };
+        if !self.has_disk(slot, volume) {
+            return Err(Bad::State(Refusal::NoDisk));
+        }
+        let command = Command::InvalidateRemote(VolumeNumber(volume), node);
+        Ok((command, Administered::Invalidate(node)))
+    }
+
+    fn forgets(&self, slot: usize, args: &Args) -> Result<(Command, Administered), Bad> {
+        let number = args.number::<u8>(1);
+        if self.shape(slot).is_some_and(|s| number.is_some_and(|node| s.peer(node).is_some())) {
+            return Err(Bad::Failure(NET_CONFIGURED, None));
+        }
+        match number.and_then(NodeId::new) {
+            Some(node) if self.slots[slot].engine.is_some() => {
+                Ok((Command::ForgetPeer(node), Administered::ForgetPeer(node)))
+            }
+            _ => Err(Bad::State(Refusal::InvalidPeerNodeId)),
+        }
     }
 
     fn of_resource(
@@ -541,7 +688,7 @@ impl Host {
             return over(Err(bad), &object);
         }
         out.push(Out { slot, what: What::Administered(deed) });
-        Begun::Asks(slot, command, object)
+        Begun::Asks(slot, command, object, After::Nothing)
     }
 
     /// From objects to an engine that runs them.

@@ -1,11 +1,12 @@
 //! Commands that steps run on hosts, and those that conditions look at: who waits for which, what
 //! they said, and what an administrator changed on purpose.
 
-use super::resource::{Resource, View};
+use super::resource::{Node, Resource, View};
 use super::{Deed, World};
 use crate::log::What as Line;
 use crate::outcome::Class;
-use drbd::state::{DiskState, Role};
+use drbd::ids::NodeId;
+use drbd::state::{ConnState, DiskState, Role};
 use kernel::{Administered, Power, ResFile, ResHost};
 use models::SimTime;
 use scenarios::{Exit, Fact, Scenario, Step};
@@ -214,7 +215,14 @@ impl World {
         let place = &mut resource.nodes[node];
         match deed {
             Administered::Disconnect(_) | Administered::Down => place.asked_alone = true,
-            Administered::Connect(_) => place.asked_alone = false,
+            Administered::Connect(peer) => {
+                place.asked_alone = false;
+                place.asked_discard.remove(peer);
+            }
+            Administered::Discard(peer) => place.asked_discard.insert(peer),
+            Administered::Outdate => place.asked_outdate = true,
+            Administered::Invalidate(whose) => self.invalidated(at, whose.index()),
+            Administered::ForgetPeer(peer) => self.forgot_peer(at, peer),
             Administered::SuspendIo => resource.asked_suspension = true,
             Administered::ResumeIo => resource.asked_suspension = false,
             Administered::Detach { force } => {
@@ -232,6 +240,49 @@ impl World {
             Administered::NewMetadata => self.overruled(at),
             Administered::Primary { .. } | Administered::Secondary { .. } => {}
         }
+    }
+
+    /// A copy is thrown away. What it is about to get from a good one, it owes as after any resync;
+    /// without one it owes nothing.
+    fn invalidated(&mut self, at: usize, whose: usize) {
+        let resource = &mut self.resources[at];
+        let Some(place) = resource.nodes.get(whose) else { return };
+        let copies = (0..resource.nodes.len()).filter(|n| resource.nodes[*n].diskful);
+        let alone = copies.clone().all(|peer| place.view.conn[peer] != ConnState::Connected);
+        resource.nodes[whose].asked_invalid = true;
+        for ledger in resource.ledgers.iter_mut().filter(|_| alone) {
+            ledger.gave_up(Resource::id(whose));
+        }
+    }
+
+    /// Votes are taken away. One tie-breaker less still leaves majorities that meet: nodes that
+    /// count it and nodes that do not cannot both have one. With a copy less, or another
+    /// tie-breaker less elsewhere, both can.
+    fn forgot_peer(&mut self, at: usize, peer: NodeId) {
+        let resource = &mut self.resources[at];
+        let copy = resource.nodes.get(peer.index()).is_some_and(|node| node.diskful);
+        resource.forgotten.insert(peer);
+        if copy || resource.forgotten.len() > 1 {
+            self.overruled(at);
+        }
+    }
+
+    /// Two copies compared; the rule if this one is to be overwritten by it.
+    pub(super) fn shaken(
+        &mut self,
+        at: usize,
+        node: usize,
+        (peer, volume): (NodeId, usize),
+        rule: Option<&'static str>,
+    ) {
+        let resource = &mut self.resources[at];
+        let place = &mut resource.nodes[node];
+        let thrown = match rule {
+            Some("discard-my-data") => place.asked_discard.has(peer),
+            Some("after-sb-0pri" | "after-sb-1pri" | "after-sb-2pri") => resource.settles,
+            _ => false,
+        };
+        place.view.thrown[peer.index()][volume] = thrown;
     }
 
     /// An administrator took other data than the rules would have: nobody owes anything any more.
@@ -270,13 +321,19 @@ impl World {
             node.asked_detach && node.view.disk.contains(&DiskState::Diskless)
         };
         let detached = resource.nodes.iter().any(bare);
-        if resource.overruled {
+        let says = |node: &Node, disk: DiskState| node.view.disk.contains(&disk);
+        let outdated =
+            resource.nodes.iter().any(|n| n.asked_outdate && says(n, DiskState::Outdated));
+        let invalid = |n: &Node| n.asked_invalid && says(n, DiskState::Inconsistent);
+        let mut copies = resource.nodes.iter().filter(|n| n.diskful);
+        let gone = resource.nodes.iter().any(invalid) && copies.all(|n| n.was_broken || invalid(n));
+        if resource.overruled || gone {
             return Some("overruled-by-administrator");
         }
         if resource.asked_suspension {
             return Some("suspended-by-administrator");
         }
-        (alone || down || detached).then_some("taken-apart-by-administrator")
+        (alone || down || detached || outdated).then_some("taken-apart-by-administrator")
     }
 }
 
