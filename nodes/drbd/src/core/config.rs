@@ -164,7 +164,9 @@ impl AfterSb {
             "after-sb-0pri" => put(&mut self.zero, AfterSb0::named(word)),
             "after-sb-1pri" => put(&mut self.one, AfterSb1::named(word)),
             "after-sb-2pri" => put(&mut self.two, AfterSb2::named(word)),
-            "always-asbp" => put(&mut self.always, ["no", "yes"].contains(&word).then_some(word == "yes")),
+            "always-asbp" => {
+                put(&mut self.always, ["no", "yes"].contains(&word).then_some(word == "yes"))
+            }
             _ => false,
         }
     }

@@ -176,7 +176,7 @@ fn a_client_that_is_gone_outvotes_the_tie_breaker_until_it_is_forgotten() {
         c.settle();
         c.crash(1);
         c.run_ms(15_000);
-        let quorum = c.view(0).quorum;
+        let quorum = c.quorum(0);
         assert_eq!(quorum, forgets);
     }
 }

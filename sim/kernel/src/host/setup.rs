@@ -542,7 +542,10 @@ impl Host {
         if state != ConnState::StandAlone {
             return over(Err(Bad::Failure(NET_CONFIGURED, None)), &object);
         }
-        if self.shape(slot).is_some_and(|s| s.peer(node.index() as u8).is_some_and(|p| p.paths.is_empty())) {
+        if self
+            .shape(slot)
+            .is_some_and(|s| s.peer(node.index() as u8).is_some_and(|p| p.paths.is_empty()))
+        {
             let text = Some("connection endpoint(s) missing".to_owned());
             return over(Err(Bad::Failure(INVALID_REQUEST, text)), &object);
         }
@@ -630,7 +633,8 @@ impl Host {
         args: &Args,
     ) -> Result<(Command, Administered), Bad> {
         resets(args)?;
-        let known = args.number(1).filter(|node| self.shape(slot).is_some_and(|s| s.peer(*node).is_some()));
+        let known =
+            args.number(1).filter(|node| self.shape(slot).is_some_and(|s| s.peer(*node).is_some()));
         let Some(node) = known.and_then(NodeId::new) else {
             let text = Some("unknown connection".to_owned());
             return Err(Bad::Failure(INVALID_REQUEST, text));

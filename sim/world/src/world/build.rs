@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::outcome::RunOptions;
 use crate::picture::Recorder;
 use drbd::core::config::{Config, PeerConfig, Quorum, RrConflict, VolumeConfig};
-use drbd::ids::{Uuid, VolumeNumber};
+use drbd::ids::{NodeMask, Uuid, VolumeNumber};
 use kernel::{Host, HostConfig, Region, ResFile, SlotConfig, SlotPeer, Wire};
 use models::disk::{Disk, Profile};
 use models::lvm::Lvm;

@@ -511,6 +511,67 @@ do = { run = "drbdadm adjust vol-a", on = "bravo", exit = "any" }
         assert!(outcome.events > 0);
     }
 
+    /// Orders at their times, in seconds, that end as they may.
+    fn ordered(orders: &[(u32, &str, &str)]) -> String {
+        let step = |(at, on, run): &(u32, &str, &str)| {
+            format!(
+                "[[step]]\nat = \"{at}s\"\ndo = {{ run = \"{run}\", on = \"{on}\", exit = 0 }}\n"
+            )
+        };
+        orders.iter().map(step).collect()
+    }
+
+    #[test]
+    fn a_copy_that_is_thrown_away_beside_a_good_one_is_owed_again() {
+        let whole = r#"
+[[expect]]
+within = "80s"
+that = { event = "resync-ends", host = "bravo", peer = "alpha" }
+"#;
+        let orders = [(20, "bravo", "drbdadm invalidate vol-a")];
+        let outcome = passes(&(ordered(&orders) + whole));
+        assert!(outcome.excused.is_empty(), "{:?}", outcome.excused);
+        let orders = [
+            (20, "bravo", "drbdadm disconnect vol-a"),
+            (22, "bravo", "drbdsetup outdate 1000"),
+            (25, "bravo", "drbdadm invalidate vol-a"),
+            (30, "bravo", "drbdadm connect vol-a"),
+        ];
+        let outcome = passes(&(ordered(&orders) + whole));
+        assert!(outcome.excused.is_empty(), "{:?}", outcome.excused);
+    }
+
+    #[test]
+    fn who_throws_every_copy_away_is_owed_nothing() {
+        let off = "[[step]]\nat = \"15s\"\ndo = { move-vm = { vm = \"vm-a\" } }\n";
+        let mut orders = Vec::new();
+        for host in ["alpha", "bravo"] {
+            orders.push((20, host, "drbdadm down vol-a"));
+            orders.push((25, host, "drbdadm invalidate vol-a"));
+            orders.push((30, host, "drbdadm up vol-a"));
+        }
+        let outcome = passes(&(off.to_owned() + &ordered(&orders)));
+        assert_eq!(outcome.excused, ["overruled-by-administrator"]);
+    }
+
+    #[test]
+    fn one_forgotten_tie_breaker_overrules_nothing() {
+        let orders = [
+            (20, "alpha", "drbdadm del-peer vol-a:charlie"),
+            (22, "alpha", "drbdadm forget-peer vol-a:charlie"),
+            (30, "alpha", "drbdadm adjust vol-a"),
+        ];
+        let outcome = passes(&ordered(&orders));
+        assert!(outcome.excused.is_empty(), "{:?}", outcome.excused);
+        let orders = [
+            (20, "bravo", "drbdadm down vol-a"),
+            (22, "alpha", "drbdadm del-peer vol-a:bravo"),
+            (24, "alpha", "drbdadm forget-peer vol-a:bravo"),
+        ];
+        let outcome = passes(&ordered(&orders));
+        assert_eq!(outcome.excused, ["overruled-by-administrator"]);
+    }
+
     #[test]
     fn what_cannot_be_carried_out_is_said_with_its_place() {
         let step = |run: &str| format!("[[step]]\nid = \"x\"\nat = \"20s\"\ndo = {run}\n");
