@@ -3,6 +3,7 @@
 mod exec;
 mod look;
 mod meta;
+mod overrule;
 mod setup;
 
 use crate::below::Below;
