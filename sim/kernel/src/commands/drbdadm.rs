@@ -523,6 +523,7 @@ impl Us<'_> {
             let Some(known) = known else {
                 all.push(self.call(self.new_peer(peer)));
                 all.extend(self.new_paths(peer).into_iter().map(|argv| self.call(argv)));
+                all.extend(volumes.iter().filter_map(|v| self.towards_volume(v, peer, true)));
                 all.push(self.call(calls::words(&["drbdsetup", "connect", name, &number])));
                 continue;
             };

@@ -9,6 +9,7 @@ use drbd::ids::{NodeId, Uuid, VolumeNumber};
 use drbd::meta::{Layout, MdFlags, PeerFlags, Superblock};
 use drbd::page::Page;
 use drbd::state::DiskState;
+use std::sync::Arc;
 
 const NOTHING: &str = "No valid meta data found\n";
 
@@ -191,7 +192,7 @@ impl Host {
             }
             _ => return Exit::fails(20, "This command requires --node-id\n".to_owned()),
         };
-        let page = drbd::meta::page(md.encode(&layout));
+        let page = Page::Bytes(Arc::new(md.encode(&layout)));
         self.disk.poke(region.start + layout.superblock(), page);
         out.push(Out { slot, what: What::Administered(deed) });
         exit
