@@ -550,7 +550,10 @@ that = { event = "resync-ends", host = "bravo", peer = "alpha" }
             orders.push((25, host, "drbdadm invalidate vol-a"));
             orders.push((30, host, "drbdadm up vol-a"));
         }
-        let outcome = passes(&(off.to_owned() + &ordered(&orders)));
+        // They do not meet: neither can get anything from the other.
+        let cut = "[[step]]\nat = \"28s\"\n\
+                   do = { cut = { from = \"alpha\", to = \"bravo\", both = true } }\n";
+        let outcome = passes(&(off.to_owned() + &ordered(&orders) + cut));
         assert_eq!(outcome.excused, ["overruled-by-administrator"]);
     }
 
