@@ -62,6 +62,7 @@ builtin![
     "quorum/all-links-standalone-suspended.toml",
     "quorum/last-copy-outlives-its-witness.toml",
     "quorum/new-uuid-unseen-by-the-majority.toml",
+    "quorum/phantom-tiebreaker-vote.toml",
     "quorum/ping-timeout-too-short.toml",
     "quorum/primary-isolated.toml",
     "quorum/quorum-lost-with-one-node-down.toml",

@@ -20,7 +20,31 @@ const LOSS: &[&str] = &["suspend-io", "io-error"];
 /// Option and domain. Units: 0.1 s for the timeouts but `ping-int` (1 s), KiB/s for rates, ms for
 /// `peer-ack-delay`, sectors for `peer-ack-window`.
 const TABLE: &[(&str, Domain)] = &[
+    (
+        "after-sb-0pri",
+        Words(&[
+            "disconnect",
+            "discard-younger-primary",
+            "discard-older-primary",
+            "discard-zero-changes",
+            "discard-least-changes",
+            "discard-local",
+            "discard-remote",
+        ]),
+    ),
+    (
+        "after-sb-1pri",
+        Words(&[
+            "disconnect",
+            "consensus",
+            "violently-as0p",
+            "discard-secondary",
+            "call-pri-lost-after-sb",
+        ]),
+    ),
+    ("after-sb-2pri", Words(&["disconnect", "violently-as0p", "call-pri-lost-after-sb"])),
     ("al-extents", Number(67, 65_534)),
+    ("always-asbp", Words(YES_NO)),
     ("auto-promote", Words(YES_NO)),
     ("auto-promote-timeout", Number(0, 600)),
     ("c-max-rate", Number(0, 4 << 20)),
@@ -36,7 +60,10 @@ const TABLE: &[(&str, Domain)] = &[
     ("ping-timeout", Number(1, 300)),
     ("quorum", Votes(&["off", "majority", "all"])),
     ("quorum-minimum-redundancy", Votes(&["off", "majority", "all"])),
-    ("rr-conflict", Words(&["disconnect", "retry-connect"])),
+    (
+        "rr-conflict",
+        Words(&["disconnect", "retry-connect", "call-pri-lost", "violently", "auto-discard"]),
+    ),
     ("timeout", Number(1, 600)),
     ("twopc-retry-timeout", Number(1, 50)),
     ("twopc-timeout", Number(50, 600)),

@@ -2,8 +2,9 @@
 //! split. Sampling misses corners, loops do not.
 
 use drbd::core::config::Quorum;
-use drbd::core::handshake::{Bits, Bugs, Outcome, Side, decide};
+use drbd::core::handshake::{Bits, Bugs, Outcome, Side, Verdict, decide};
 use drbd::core::quorum::{Ballot, Voter, has_quorum};
+use drbd::core::split_brain::led;
 use drbd::ids::{NodeId, NodeMask, Uuid};
 use drbd::packet::{UuidFlags, Uuids};
 use drbd::state::DiskState;
@@ -157,4 +158,46 @@ fn what_a_primary_reads_is_the_source() {
         let b = Side { disk: DiskState::Consistent, ..side(1, &said[1]) };
         assert_eq!(mirrored(&a, &b), Outcome::Source(Bits::Use));
     }
+}
+
+/// Two copies that split and follow one Primary: the one that it reads is the source, on both ends;
+/// whatever else the disks are, and whatever is no split brain, stays as it was.
+#[test]
+fn under_one_primary_the_copy_that_it_reads_is_the_source() {
+    use DiskState::{Consistent, Inconsistent, Outdated, UpToDate};
+    let outcomes = [
+        Outcome::SplitBrain(true),
+        Outcome::SplitBrain(false),
+        Outcome::None,
+        Outcome::Source(Bits::Use),
+        Outcome::Target(Bits::All),
+        Outcome::Unrelated,
+    ];
+    let disks = [Inconsistent, Outdated, Consistent, UpToDate];
+    let (left, right) = (uuids(NEWER, 0, 3), uuids(OLDER, 0, 3));
+    let mut led_by = 0;
+    for outcome in outcomes {
+        for (mine, theirs) in disks.iter().flat_map(|mine| disks.map(|theirs| (*mine, theirs))) {
+            let a = Side { disk: mine, ..side(0, &left) };
+            let b = Side { disk: theirs, ..side(1, &right) };
+            let before = Verdict { rule: "split", outcome };
+            let after = led(&a, &b, before);
+            let mirror = Verdict { rule: "split", outcome: outcome.mirror() };
+            assert_eq!(led(&b, &a, mirror).outcome, after.outcome.mirror(), "{a:?} {b:?}");
+            let bits = match outcome {
+                Outcome::SplitBrain(true) => Bits::Use,
+                _ => Bits::All,
+            };
+            let wanted = match (outcome, mine, theirs) {
+                (Outcome::SplitBrain(_), UpToDate, Outdated) => Outcome::Source(bits),
+                (Outcome::SplitBrain(_), Outdated, UpToDate) => Outcome::Target(bits),
+                _ => outcome,
+            };
+            assert_eq!(after.outcome, wanted, "{outcome:?} {mine:?} {theirs:?}");
+            let settled = after.rule == "read-by-primary";
+            assert_eq!(settled, wanted != outcome, "{outcome:?} {mine:?} {theirs:?}");
+            led_by += u32::from(settled);
+        }
+    }
+    assert_eq!(led_by, 4);
 }

@@ -3,6 +3,7 @@
 mod exec;
 mod look;
 mod meta;
+mod overrule;
 mod setup;
 
 use crate::below::Below;
@@ -106,6 +107,15 @@ pub enum Administered {
     Down,
     /// `create-md`, `wipe-md`
     NewMetadata,
+    /// `connect --discard-my-data`, once the kernel has taken it
+    Discard(NodeId),
+    /// `outdate`, done
+    Outdate,
+    /// `invalidate` here or `invalidate-remote` elsewhere, begun: the copy of this node is thrown
+    /// away.
+    Invalidate(NodeId),
+    /// `forget-peer`, done
+    ForgetPeer(NodeId),
 }
 
 /// Kinds of [`Out`].

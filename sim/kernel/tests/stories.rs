@@ -43,6 +43,11 @@ fn metadata_and_generations() {
 }
 
 #[test]
+fn what_administrators_overrule() {
+    check("overrule");
+}
+
+#[test]
 fn waiting_commands() {
     check("wait");
 }

@@ -154,17 +154,15 @@ impl Resource {
         self.answer_command(id, result);
     }
 
-    /// Frees the bitmap slot of a peer that is gone for good. It has to be left first. (DRBD wants
-    /// it to be deleted, too; here a configured peer that is StandAlone is as good as deleted.)
+    /// Forgets a peer that is gone for good: its vote, and its bitmap slot if it had a disk. It has
+    /// to be left first. (DRBD wants it to be deleted, too; here a configured peer that is
+    /// StandAlone is as good as deleted.) Whom nobody knows is forgotten already, as in DRBD.
     pub(super) fn forget_peer(&mut self, id: CommandId, node: NodeId) {
-        let known = |v: usize| self.devices[v].md.peer(node).bitmap_index.is_some();
-        let disks = || (0..self.devices.len()).filter(|v| self.devices[*v].has_disk());
         let refusal = match self.conn_of(node) {
             None if node == self.me() => Some(Refusal::InvalidPeerNodeId),
             Some(c) if self.conns[c].cstate != ConnState::StandAlone => {
                 Some(Refusal::NetConfigured)
             }
-            _ if !disks().any(known) => Some(Refusal::InvalidPeerNodeId),
             _ => None,
         };
         if let Some(refusal) = refusal {

@@ -39,6 +39,20 @@ pub enum RrConflict {
     AutoDiscard,
 }
 
+impl RrConflict {
+    /// The policy of a word of `drbd.conf(5)`.
+    pub fn named(word: &str) -> Option<RrConflict> {
+        Some(match word {
+            "disconnect" => RrConflict::Disconnect,
+            "retry-connect" => RrConflict::RetryConnect,
+            "call-pri-lost" => RrConflict::CallPriLost,
+            "violently" => RrConflict::Violently,
+            "auto-discard" => RrConflict::AutoDiscard,
+            _ => return None,
+        })
+    }
+}
+
 /// `after-sb-0pri`: which side of a split brain loses its data while nobody is Primary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AfterSb0 {
@@ -58,6 +72,22 @@ pub enum AfterSb0 {
     DiscardRemote,
 }
 
+impl AfterSb0 {
+    /// The policy of a word of `drbd.conf(5)`.
+    pub fn named(word: &str) -> Option<AfterSb0> {
+        Some(match word {
+            "disconnect" => AfterSb0::Disconnect,
+            "discard-younger-primary" => AfterSb0::DiscardYounger,
+            "discard-older-primary" => AfterSb0::DiscardOlder,
+            "discard-zero-changes" => AfterSb0::DiscardZeroChanges,
+            "discard-least-changes" => AfterSb0::DiscardLeastChanges,
+            "discard-local" => AfterSb0::DiscardLocal,
+            "discard-remote" => AfterSb0::DiscardRemote,
+            _ => return None,
+        })
+    }
+}
+
 /// `after-sb-1pri`: as above while one side is Primary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AfterSb1 {
@@ -73,6 +103,20 @@ pub enum AfterSb1 {
     CallPriLost,
 }
 
+impl AfterSb1 {
+    /// The policy of a word of `drbd.conf(5)`.
+    pub fn named(word: &str) -> Option<AfterSb1> {
+        Some(match word {
+            "disconnect" => AfterSb1::Disconnect,
+            "consensus" => AfterSb1::Consensus,
+            "violently-as0p" => AfterSb1::ViolentlyAs0p,
+            "discard-secondary" => AfterSb1::DiscardSecondary,
+            "call-pri-lost-after-sb" => AfterSb1::CallPriLost,
+            _ => return None,
+        })
+    }
+}
+
 /// `after-sb-2pri`: as above while both are Primary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AfterSb2 {
@@ -82,6 +126,18 @@ pub enum AfterSb2 {
     ViolentlyAs0p,
     /// As `after-sb-0pri` says; the loser is demoted first.
     CallPriLost,
+}
+
+impl AfterSb2 {
+    /// The policy of a word of `drbd.conf(5)`.
+    pub fn named(word: &str) -> Option<AfterSb2> {
+        Some(match word {
+            "disconnect" => AfterSb2::Disconnect,
+            "violently-as0p" => AfterSb2::ViolentlyAs0p,
+            "call-pri-lost-after-sb" => AfterSb2::CallPriLost,
+            _ => return None,
+        })
+    }
 }
 
 /// What settles a split brain.
@@ -95,6 +151,25 @@ pub struct AfterSb {
     pub two: AfterSb2,
     /// `always-asbp`, default no: also where only the histories have a common generation.
     pub always: bool,
+}
+
+impl AfterSb {
+    /// Sets the policy that an option of `drbd.conf(5)` names; `false` if there is no such option
+    /// or word, and nothing changes.
+    pub fn set(&mut self, option: &str, word: &str) -> bool {
+        fn put<T>(into: &mut T, value: Option<T>) -> bool {
+            value.map(|value| *into = value).is_some()
+        }
+        match option {
+            "after-sb-0pri" => put(&mut self.zero, AfterSb0::named(word)),
+            "after-sb-1pri" => put(&mut self.one, AfterSb1::named(word)),
+            "after-sb-2pri" => put(&mut self.two, AfterSb2::named(word)),
+            "always-asbp" => {
+                put(&mut self.always, ["no", "yes"].contains(&word).then_some(word == "yes"))
+            }
+            _ => false,
+        }
+    }
 }
 
 /// One volume of the resource on this node.

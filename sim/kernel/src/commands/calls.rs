@@ -218,6 +218,20 @@ impl<'a> Us<'a> {
         vec![self.call(self.drbdmeta(volume, &[], "apply-al")), self.call(argv)]
     }
 
+    /// `peer-device-options` of a new peer, if there are any.
+    pub fn towards_volume(&self, volume: &Volume, peer: &Host, adjusts: bool) -> Option<Call> {
+        let options = self.peer_device_options(volume, peer);
+        if options.is_empty() {
+            return None;
+        }
+        let (node, number) = (peer.node.unwrap_or(0).to_string(), volume.number.to_string());
+        let name = self.resource.name.as_str();
+        let mut argv = words(&["drbdsetup", "peer-device-options", name, &node, &number]);
+        argv.extend(adjusts.then(|| "--set-defaults".to_owned()));
+        argv.extend(options);
+        Some(self.call(argv))
+    }
+
     /// `up`; `adjust` of what is not there says `--set-defaults` besides.
     pub fn up(&self, volumes: &[Volume], adjusts: bool) -> Vec<Call> {
         let name = self.resource.name.as_str();
@@ -229,18 +243,7 @@ impl<'a> Us<'a> {
             all.extend(self.new_paths(peer).into_iter().map(|argv| self.call(argv)));
         }
         for peer in &peers {
-            let node = peer.node.unwrap_or(0).to_string();
-            for volume in volumes {
-                let options = self.peer_device_options(volume, peer);
-                if options.is_empty() {
-                    continue;
-                }
-                let number = volume.number.to_string();
-                let mut argv = words(&["drbdsetup", "peer-device-options", name, &node, &number]);
-                argv.extend(adjusts.then(|| "--set-defaults".to_owned()));
-                argv.extend(options);
-                all.push(self.call(argv));
-            }
+            all.extend(volumes.iter().filter_map(|v| self.towards_volume(v, peer, adjusts)));
         }
         all.extend(volumes.iter().flat_map(|volume| self.attach(volume)));
         for peer in &peers {
@@ -303,4 +306,17 @@ pub(crate) fn for_peer_device(
         _ => {}
     }
     us.item(argv, options)
+}
+
+/// `forget-peer`: of the running kernel, or of the metadata.
+pub(crate) fn forget_peer(
+    us: Us,
+    volume: Option<&Volume>,
+    peer: &Host,
+    options: &[String],
+) -> Item {
+    let node = peer.node.unwrap_or(0).to_string();
+    let argv = words(&["drbdsetup", "forget-peer", &us.resource.name, &node]);
+    let Some(volume) = volume else { return us.item(argv, options) };
+    us.item_or(argv, options, us.drbdmeta(volume, &[format!("--node-id={node}")], "forget-peer"))
 }

@@ -3,7 +3,7 @@
 
 use super::calls::{self, Us};
 use super::view::ResourceView;
-use crate::res::{self, Config, Files, Volume};
+use crate::res::{self, Config, Files, Host, Volume};
 use drbd::state::{ConnState, DiskState};
 
 /// Where the tool begins to read.
@@ -377,6 +377,11 @@ fn for_target(
             let of = |volume| of_volume(command, us, volume, target, options);
             volumes.iter().flat_map(of).collect()
         }
+        ("forget-peer", _) => {
+            let volume = volumes.first().filter(|volume| volume.lower().is_some());
+            let of = |peer: &Host| calls::forget_peer(us, volume, peer, options);
+            peers.into_iter().map(of).collect()
+        }
         (_, On::Peer) => {
             peers.into_iter().flat_map(|peer| calls::of_peer(command, us, peer, options)).collect()
         }
@@ -443,8 +448,12 @@ fn of_volume(
             }
             vec![us.item_or(argv, options, meta(command))]
         }
+        // drbdadm 9 names the resource, too, which drbdsetup takes for the minor: while the resource
+        // is up this fails, and so does drbdmeta.
         "outdate" => {
-            vec![us.item_or(calls::words(&["drbdsetup", command, &minor]), options, meta(command))]
+            let name = us.resource.name.as_str();
+            let argv = calls::words(&["drbdsetup", command, name, &minor]);
+            vec![us.item_or(argv, options, meta(command))]
         }
         "dstate" if volume.lower().is_some() => {
             vec![us.item_or(calls::words(&["drbdsetup", command, &minor]), options, meta(command))]
@@ -477,7 +486,16 @@ fn adjust(
         let net = is("connect") || is("new-peer") || is("new-path") || is("peer-device-options");
         !(no_disk && disk || no_net && net)
     };
-    calls.into_iter().filter(keep).map(Item::Call).collect()
+    let connects = |call: &Call| call.argv.get(1).is_some_and(|word| word == "connect");
+    let how = ["--discard-my-data", "--tentative"];
+    let handed = options.iter().filter(|option| how.contains(&option.as_str()));
+    let hand_on = |mut call: Call| {
+        if connects(&call) {
+            call.argv.extend(handed.clone().cloned());
+        }
+        Item::Call(call)
+    };
+    calls.into_iter().filter(keep).map(hand_on).collect()
 }
 
 impl Us<'_> {
@@ -505,6 +523,7 @@ impl Us<'_> {
             let Some(known) = known else {
                 all.push(self.call(self.new_peer(peer)));
                 all.extend(self.new_paths(peer).into_iter().map(|argv| self.call(argv)));
+                all.extend(volumes.iter().filter_map(|v| self.towards_volume(v, peer, true)));
                 all.push(self.call(calls::words(&["drbdsetup", "connect", name, &number])));
                 continue;
             };

@@ -176,15 +176,20 @@ fn apply(config: &mut Config, options: &Options) -> Made {
             ("quorum-minimum-redundancy", value) => {
                 config.quorum_minimum_redundancy = votes(value);
             }
-            ("rr-conflict", "retry-connect") => config.rr_conflict = RrConflict::RetryConnect,
-            ("rr-conflict", "disconnect") => config.rr_conflict = RrConflict::Disconnect,
+            ("rr-conflict", word) => {
+                if let Some(policy) = RrConflict::named(word) {
+                    config.rr_conflict = policy;
+                }
+            }
+            ("after-sb-0pri" | "after-sb-1pri" | "after-sb-2pri" | "always-asbp", word) => {
+                config.after_sb.set(name, word);
+            }
             ("protocol", "C" | "c") | ("on-io-error", "detach") => {}
             ("fencing", "dont-care") | ("allow-two-primaries", "no") => {}
             ("al-updates" | "disk-flushes" | "md-flushes", "yes") => {}
             ("allow-remote-read", "yes") | ("on-congestion", "block") => {}
             (
-                "rr-conflict"
-                | "protocol"
+                "protocol"
                 | "on-io-error"
                 | "fencing"
                 | "allow-two-primaries"
@@ -195,11 +200,6 @@ fn apply(config: &mut Config, options: &Options) -> Made {
                 | "on-congestion",
                 value,
             ) => return Err(Bad::cannot(&format!("do `{name} {value}`"))),
-            ("after-sb-0pri" | "after-sb-1pri" | "after-sb-2pri", value)
-                if value != "disconnect" =>
-            {
-                return Err(Bad::cannot(&format!("do `{name} {value}`")));
-            }
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! Commands that run on this host: small state machines that take modelled time, call into the
 //! kernel, and wait for what it answers.
 
-use super::{Host, OWN, Out, What};
+use super::{Administered, Host, OWN, Out, What};
 use crate::commands::drbdadm::{Call, Item, plan, terminated};
 use crate::commands::events2::{Asked, changes, exists, timestamp};
 use crate::commands::texts::{Bad, UNABLE};
@@ -9,6 +9,7 @@ use crate::commands::view::ResourceView;
 use crate::res::Files;
 use crate::wire::Wire;
 use drbd::core::event::{CommandId, Refusal};
+use drbd::ids::NodeId;
 use drbd::state::{ConnState, ReplState};
 use models::net::Net;
 use models::{SimTime, Span};
@@ -69,12 +70,22 @@ pub(super) enum Begun {
     Over(Exit),
     /// It has done what it does, and ends after this.
     Ends(Exit, Span),
-    /// The engine of this slot was asked, under a number that [`Host::ask`] gave, about an object.
-    Asks(usize, drbd::core::event::Command, String),
+    /// The engine of this slot is asked about an object.
+    Asks(usize, drbd::core::event::Command, String, After),
     /// It waits for a state.
     Waits(Wait),
     /// It tells of every change from now on.
     Streams(Stream),
+}
+
+/// What follows when the engine has done what it was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum After {
+    Nothing,
+    /// The world hears of it: refused, it would excuse nothing.
+    Tell(Administered),
+    /// The peer is not there any more.
+    DropPeer(NodeId),
 }
 
 /// `wait-connect-…` and `wait-sync-…`.
@@ -139,6 +150,8 @@ struct Running {
 pub(super) struct Commands {
     running: Vec<Running>,
     asks: u32,
+    /// By the number that the engine answers with, also when whoever asked was killed in between.
+    after: BTreeMap<u64, After>,
     /// Something that a waiting command looks at has changed.
     changed: bool,
 }
@@ -157,6 +170,7 @@ impl Commands {
     /// The kernel is gone: so are they, and nobody hears of it.
     pub fn clear(&mut self) {
         self.running.clear();
+        self.after.clear();
     }
 
     fn place(&self, id: u64) -> Option<usize> {
@@ -318,9 +332,10 @@ impl Host {
                 running.due = now + takes;
                 running.doing = Doing::Ends(call, exit);
             }
-            Begun::Asks(slot, command, object) => {
+            Begun::Asks(slot, command, object, after) => {
                 self.commands.asks = self.commands.asks.wrapping_add(1);
                 let ask = OWN_EXEC | u64::from(self.commands.asks);
+                self.commands.after.insert(ask, after);
                 let running = &mut self.commands.running[at];
                 running.due = SimTime::FAR;
                 let down = command == drbd::core::event::Command::Down;
@@ -369,6 +384,11 @@ impl Host {
                 Err(_) => self.slots[slot].phase = crate::slot::Phase::Up,
             }
         }
+        match self.commands.after.remove(&id.0).filter(|_| result.is_ok()) {
+            Some(After::Tell(deed)) => out.push(Out { slot, what: What::Administered(deed) }),
+            Some(After::DropPeer(node)) => self.drop_peer(slot, node),
+            Some(After::Nothing) | None => {}
+        }
         let asked = |r: &Running| matches!(&r.doing, Doing::Asked { ask, .. } if *ask == id.0);
         let Some(at) = self.commands.running.iter().position(asked) else { return };
         let running = &mut self.commands.running[at];
@@ -387,19 +407,23 @@ impl Host {
     /// A call is over.
     fn called(&mut self, now: SimTime, id: u64, call: Call, exit: Exit, out: &mut Vec<Out>) {
         let Some(at) = self.commands.place(id) else { return };
-        if let (true, Some(other)) = (exit.code != 0 && !exit.is_unable(), call.otherwise) {
-            let call = Call { argv: other, otherwise: None, ..call };
+        let tried = call.otherwise.is_some() && exit.code != 0 && !exit.is_unable();
+        if tried && !stands(&call, exit.code) {
+            let argv = call.otherwise.unwrap_or_default();
+            let call = Call { argv, otherwise: None, ..call };
             return self.line_up(now, at, call);
         }
         Self::print(out, id, false, exit.out);
-        Self::print(out, id, true, exit.err);
+        // What drbdadm tries quietly, it tells of only if there is no data to take.
+        let quiet = tried && exit.code != 17;
+        Self::print(out, id, true, if quiet { String::new() } else { exit.err });
         let running = &mut self.commands.running[at];
         if exit.code != 0 {
             running.code = running.code.max(exit.code);
             if call.needed {
                 running.failed.insert(call.resource);
             }
-            if program(&running.argv) == "drbdadm" {
+            if program(&running.argv) == "drbdadm" && !tried {
                 Self::print(out, id, true, terminated(&call.argv, exit.code));
             }
         }
@@ -485,6 +509,13 @@ impl Host {
             }
         }
     }
+}
+
+/// drbdadm takes this answer of drbdsetup for good, and does not look at the metadata instead: a
+/// refused change of state, or no data to take. (Of `outdate` only the latter.)
+fn stands(call: &Call, code: u8) -> bool {
+    let outdates = call.argv.get(1).is_some_and(|word| word == "outdate");
+    code == 17 || code == 11 && !outdates
 }
 
 impl Wait {

@@ -5,10 +5,11 @@ use super::{Administered, Host, Out, What};
 use crate::commands::args::Args;
 use crate::commands::{dump_md, gi};
 use drbd::core::{Generations, Resource};
-use drbd::ids::{NodeId, VolumeNumber};
-use drbd::meta::{Layout, MdFlags, Superblock};
+use drbd::ids::{NodeId, Uuid, VolumeNumber};
+use drbd::meta::{Layout, MdFlags, PeerFlags, Superblock};
 use drbd::page::Page;
 use drbd::state::DiskState;
+use std::sync::Arc;
 
 const NOTHING: &str = "No valid meta data found\n";
 
@@ -49,7 +50,10 @@ impl Host {
             "apply-al" | "dump-md" | "get-gi" | "show-gi" | "dstate" => {
                 self.read_md((slot, volume), action, &args)
             }
-            "outdate" | "invalidate" | "check-resize" | "forget-peer" | "restore-md" => {
+            "outdate" | "invalidate" | "forget-peer" => {
+                self.overrule_md((slot, volume), action, &args, out)
+            }
+            "check-resize" | "restore-md" => {
                 Exit::fails(20, format!("the modelled kernel cannot {action} with drbdmeta\n"))
             }
             _ => Exit::fails(20, format!("Unknown command '{action}'.\n")),
@@ -144,6 +148,54 @@ impl Host {
                 .to_owned(),
             err: format!("initializing bitmap ({kib} KB) to all zero\n"),
         }
+    }
+
+    /// What an administrator takes upon himself while the resource is down.
+    fn overrule_md(
+        &mut self,
+        (slot, volume): (usize, u16),
+        action: &str,
+        args: &Args,
+        out: &mut Vec<Out>,
+    ) -> Exit {
+        let region = self.slots[slot].fixed.regions.get(usize::from(volume)).copied().flatten();
+        let Some(((mut md, layout), region)) = self.superblock(slot, volume).zip(region) else {
+            return Exit::fails(1, NOTHING.to_owned());
+        };
+        let own = self.slots[slot].fixed.config.node;
+        let peer = args.option("node-id").and_then(|id| id.parse().ok()).and_then(NodeId::new);
+        let mut exit = Exit::default();
+        let deed = match (action, peer) {
+            ("outdate", _) if !md.flags.has(MdFlags::CONSISTENT) => {
+                return Exit::fails(5, "Device is inconsistent.\n".to_owned());
+            }
+            ("outdate", _) => {
+                md.flags.put(MdFlags::WAS_UP_TO_DATE, false);
+                Administered::Outdate
+            }
+            ("invalidate", _) => {
+                md.flags.put(MdFlags::CONSISTENT, false);
+                md.flags.put(MdFlags::WAS_UP_TO_DATE, false);
+                md.peers.iter_mut().for_each(|peer| peer.flags.put(PeerFlags::FULL_SYNC, true));
+                Administered::Invalidate(own)
+            }
+            (_, Some(peer)) => {
+                let of = md.peer_mut(peer);
+                let freed = of.bitmap_index.take().map_or(-1, i32::from);
+                (of.flags, of.bitmap_uuid, of.dagtag) = (PeerFlags(0), Uuid::NONE, 0);
+                // The tool says so itself; whoever gets the slot next starts from all set.
+                exit.err = format!(
+                    "Setting all bits in slot {freed} not implemented.\n\
+                     Do it with dump-md, edit, restore-md\n"
+                );
+                Administered::ForgetPeer(peer)
+            }
+            _ => return Exit::fails(20, "This command requires --node-id\n".to_owned()),
+        };
+        let page = Page::Bytes(Arc::new(md.encode(&layout)));
+        self.disk.poke(region.start + layout.superblock(), page);
+        out.push(Out { slot, what: What::Administered(deed) });
+        exit
     }
 
     fn wipe_md(&mut self, (slot, volume): (usize, u16), out: &mut Vec<Out>) -> Exit {

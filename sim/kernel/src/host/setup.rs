@@ -1,6 +1,6 @@
 //! `drbdsetup`: from its arguments to the kernel.
 
-use super::exec::{Begun, Exit, Stream, Wait, program};
+use super::exec::{After, Begun, Exit, Stream, Wait, program};
 use super::{Administered, Host, Out, What};
 use crate::commands::args::{Args, address};
 use crate::commands::events2::Asked;
@@ -11,6 +11,7 @@ use crate::commands::texts::{
 };
 use crate::commands::{gi, json, show, status};
 use crate::wire::Wire;
+use drbd::core::config::Config;
 use drbd::core::event::Command;
 use drbd::ids::{NodeId, VolumeNumber};
 use drbd::state::{ConnState, DiskState};
@@ -22,12 +23,7 @@ use models::{SimTime, Span};
 const CANNOT: &[(&str, &str)] = &[
     ("check-resize", "resize a volume"),
     ("del-path", "take a path away"),
-    ("del-peer", "forget a peer while the resource is up"),
-    ("forget-peer", "forget a peer"),
-    ("invalidate", "invalidate a copy"),
-    ("invalidate-remote", "invalidate the copy of a peer"),
     ("new-current-uuid", "make a new current UUID on demand"),
-    ("outdate", "outdate a copy on demand"),
     ("pause-sync", "pause a resync"),
     ("rename-resource", "rename a resource"),
     ("resize", "resize a volume"),
@@ -38,7 +34,7 @@ const CANNOT: &[(&str, &str)] = &[
 /// Runs until this at most, where no end was said.
 const FOREVER: SimTime = SimTime::FAR;
 
-fn over(result: Result<(), Bad>, object: &str) -> Begun {
+pub(super) fn over(result: Result<(), Bad>, object: &str) -> Begun {
     Begun::Over(Exit::of(result, object))
 }
 
@@ -50,7 +46,13 @@ fn told(text: &str) -> Begun {
     Begun::Over(Exit::said(format!("{text}\n")))
 }
 
-fn missing(what: &str) -> Begun {
+/// Peers that were deleted come back at the end.
+fn ordered(mut config: Config) -> Config {
+    config.peers.sort_by_key(|peer| peer.node);
+    config
+}
+
+pub(super) fn missing(what: &str) -> Begun {
     Begun::Over(Exit::fails(20, format!("Missing argument '{what}'\n")))
 }
 
@@ -113,7 +115,10 @@ impl Host {
             "attach" | "detach" | "suspend-io" | "resume-io" | "del-minor" => {
                 self.of_minor(command, &args, net, out)
             }
-            "connect" | "disconnect" => self.of_connection(command, &args, net, out),
+            "outdate" | "invalidate" | "invalidate-remote" | "forget-peer" => {
+                self.overrule(command, &args)
+            }
+            "connect" | "disconnect" | "del-peer" => self.of_connection(command, &args, net, out),
             "primary" | "secondary" | "down" | "del-resource" => {
                 self.of_resource(command, &args, net, out)
             }
@@ -313,7 +318,7 @@ impl Host {
             return Begun::Over(exit);
         }
         let running = self.slots[slot].engine.is_some();
-        let Some(shape) = self.slots[slot].shape.as_mut() else {
+        let Some(shape) = &self.slots[slot].shape else {
             return over(Err(Bad::Failure(RES_NOT_KNOWN, None)), &object);
         };
         let mut made = shape.clone();
@@ -329,9 +334,10 @@ impl Host {
             },
             _ => return missing("peer_node_id"),
         };
-        if result.is_ok() && running {
+        if result.is_ok() && running && !self.comes_back(slot, &made) {
             return over(Err(Bad::cannot("add to a resource that is up")), &object);
         }
+        let Some(shape) = self.slots[slot].shape.as_mut() else { return missing("resource") };
         if result.is_ok() {
             *shape = made;
         }
@@ -381,7 +387,10 @@ impl Host {
             into.push((name, value));
         }
         let before = of.engine.is_some().then(|| shape.config(&of.fixed));
-        let same = before.is_none_or(|before| before == made.config(&of.fixed));
+        let wanted = made.config(&of.fixed).map(ordered);
+        let as_it_is = of.engine.as_ref().map(|engine| Ok(ordered(engine.config().clone())));
+        let same = before.is_none_or(|before| before.map(ordered) == wanted)
+            || as_it_is.is_some_and(|now| now == wanted);
         if !same {
             return over(Err(Bad::cannot("change these options while it is up")), &object);
         }
@@ -429,7 +438,7 @@ impl Host {
             _ => (Command::ResumeIo, Administered::ResumeIo),
         };
         out.push(Out { slot, what: What::Administered(deed) });
-        Begun::Asks(slot, command, object)
+        Begun::Asks(slot, command, object, After::Nothing)
     }
 
     fn attach(
@@ -466,7 +475,8 @@ impl Host {
         if let Err(bad) = self.raise(slot, net, out) {
             return over(Err(bad), &object);
         }
-        Begun::Asks(slot, Command::Attach(VolumeNumber(volume), region.len), object)
+        let command = Command::Attach(VolumeNumber(volume), region.len);
+        Begun::Asks(slot, command, object, After::Nothing)
     }
 
     fn of_connection(
@@ -488,24 +498,40 @@ impl Host {
         };
         let engine = self.slots[slot].engine.as_ref();
         let state = engine.map_or(ConnState::StandAlone, |engine| engine.peer(node).0);
-        if command == "disconnect" {
+        let deletes = command == "del-peer";
+        if command == "disconnect" || deletes {
             if state == ConnState::StandAlone {
+                if deletes {
+                    self.drop_peer(slot, node);
+                }
                 return over(Ok(()), &object);
             }
             out.push(Out { slot, what: What::Administered(Administered::Disconnect(node)) });
-            return Begun::Asks(slot, Command::Disconnect(node, args.has("force")), object);
+            let after = if deletes { After::DropPeer(node) } else { After::Nothing };
+            return Begun::Asks(slot, Command::Disconnect(node, args.has("force")), object, after);
         }
-        if args.has("discard-my-data") || args.has("tentative") {
-            return over(Err(Bad::cannot("discard its data on connect")), &object);
+        if args.has("tentative") {
+            return over(Err(Bad::cannot("tell what connecting would bring")), &object);
         }
         if state != ConnState::StandAlone {
             return over(Err(Bad::Failure(NET_CONFIGURED, None)), &object);
+        }
+        if self
+            .shape(slot)
+            .is_some_and(|s| s.peer(node.index() as u8).is_some_and(|p| p.paths.is_empty()))
+        {
+            let text = Some("connection endpoint(s) missing".to_owned());
+            return over(Err(Bad::Failure(INVALID_REQUEST, text)), &object);
         }
         if let Err(bad) = self.raise(slot, net, out) {
             return over(Err(bad), &object);
         }
         out.push(Out { slot, what: What::Administered(Administered::Connect(node)) });
-        Begun::Asks(slot, Command::Connect(node), object)
+        if args.has("discard-my-data") {
+            let after = After::Tell(Administered::Discard(node));
+            return Begun::Asks(slot, Command::ConnectDiscarding(node), object, after);
+        }
+        Begun::Asks(slot, Command::Connect(node), object, After::Nothing)
     }
 
     fn of_resource(
@@ -541,7 +567,7 @@ impl Host {
             return over(Err(bad), &object);
         }
         out.push(Out { slot, what: What::Administered(deed) });
-        Begun::Asks(slot, command, object)
+        Begun::Asks(slot, command, object, After::Nothing)
     }
 
     /// From objects to an engine that runs them.

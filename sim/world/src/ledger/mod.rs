@@ -204,6 +204,14 @@ impl Ledger {
         self.pending[node.index()].clear();
     }
 
+    /// An administrator threw away what a copy holds: it owes nothing of it, and what it takes from
+    /// now on.
+    pub fn gave_up(&mut self, node: NodeId) {
+        let distrusted = self.distrusted;
+        self.distrust(node);
+        self.distrusted = distrusted;
+    }
+
     /// The disk of a copy is good again.
     pub fn trust(&mut self, node: NodeId) {
         self.distrusted.remove(node);

@@ -46,5 +46,7 @@ impl World {
         let node = &mut self.resources[at].nodes[node];
         let whole = node.view.disk.iter().all(|disk| *disk == DiskState::UpToDate);
         node.unwhole &= node.is_broken || !whole;
+        node.asked_outdate &= !whole;
+        node.asked_invalid &= !whole;
     }
 }

@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::outcome::RunOptions;
 use crate::picture::Recorder;
 use drbd::core::config::{Config, PeerConfig, Quorum, RrConflict, VolumeConfig};
-use drbd::ids::{Uuid, VolumeNumber};
+use drbd::ids::{NodeMask, Uuid, VolumeNumber};
 use kernel::{Host, HostConfig, Region, ResFile, SlotConfig, SlotPeer, Wire};
 use models::disk::{Disk, Profile};
 use models::lvm::Lvm;
@@ -117,6 +117,9 @@ fn resource_of(
         unwhole: false,
         asked_alone: false,
         asked_detach: false,
+        asked_outdate: false,
+        asked_invalid: false,
+        asked_discard: NodeMask::NONE,
     };
     let notice = (config.ping_int_ms + config.ping_timeout_ms) * 1_000_000;
     let mut resource = Resource {
@@ -134,6 +137,8 @@ fn resource_of(
         forgot: false,
         asked_suspension: false,
         overruled: false,
+        forgotten: NodeMask::NONE,
+        settles: config.after_sb != Config::new("", config.node).after_sb,
         resynced: vec![false; volumes],
     };
     let copies = resource.copies();

@@ -1,11 +1,12 @@
 //! Commands that steps run on hosts, and those that conditions look at: who waits for which, what
 //! they said, and what an administrator changed on purpose.
 
-use super::resource::{Resource, View};
+use super::resource::{Node, Resource, View};
 use super::{Deed, World};
 use crate::log::What as Line;
 use crate::outcome::Class;
-use drbd::state::{DiskState, Role};
+use drbd::ids::NodeId;
+use drbd::state::{ConnState, DiskState, Role};
 use kernel::{Administered, Power, ResFile, ResHost};
 use models::SimTime;
 use scenarios::{Exit, Fact, Scenario, Step};
@@ -214,7 +215,14 @@ impl World {
         let place = &mut resource.nodes[node];
         match deed {
             Administered::Disconnect(_) | Administered::Down => place.asked_alone = true,
-            Administered::Connect(_) => place.asked_alone = false,
+            Administered::Connect(peer) => {
+                place.asked_alone = false;
+                place.asked_discard.remove(peer);
+            }
+            Administered::Discard(peer) => place.asked_discard.insert(peer),
+            Administered::Outdate => place.asked_outdate = true,
+            Administered::Invalidate(whose) => self.invalidated(at, whose.index()),
+            Administered::ForgetPeer(peer) => self.forgot_peer(at, peer),
             Administered::SuspendIo => resource.asked_suspension = true,
             Administered::ResumeIo => resource.asked_suspension = false,
             Administered::Detach { force } => {
@@ -232,6 +240,49 @@ impl World {
             Administered::NewMetadata => self.overruled(at),
             Administered::Primary { .. } | Administered::Secondary { .. } => {}
         }
+    }
+
+    /// A copy is thrown away. What it is about to get from a good one, it owes as after any resync;
+    /// without one it owes nothing.
+    fn invalidated(&mut self, at: usize, whose: usize) {
+        let resource = &mut self.resources[at];
+        let Some(place) = resource.nodes.get(whose) else { return };
+        let copies = (0..resource.nodes.len()).filter(|n| resource.nodes[*n].diskful);
+        let alone = copies.clone().all(|peer| place.view.conn[peer] != ConnState::Connected);
+        resource.nodes[whose].asked_invalid = true;
+        for ledger in resource.ledgers.iter_mut().filter(|_| alone) {
+            ledger.gave_up(Resource::id(whose));
+        }
+    }
+
+    /// Votes are taken away. One tie-breaker less still leaves majorities that meet: nodes that
+    /// count it and nodes that do not cannot both have one. With a copy less, or another
+    /// tie-breaker less elsewhere, both can.
+    fn forgot_peer(&mut self, at: usize, peer: NodeId) {
+        let resource = &mut self.resources[at];
+        let copy = resource.nodes.get(peer.index()).is_some_and(|node| node.diskful);
+        resource.forgotten.insert(peer);
+        if copy || resource.forgotten.len() > 1 {
+            self.overruled(at);
+        }
+    }
+
+    /// Two copies compared; the rule if this one is to be overwritten by it.
+    pub(super) fn shaken(
+        &mut self,
+        at: usize,
+        node: usize,
+        (peer, volume): (NodeId, usize),
+        rule: Option<&'static str>,
+    ) {
+        let resource = &mut self.resources[at];
+        let place = &mut resource.nodes[node];
+        let thrown = match rule {
+            Some("discard-my-data") => place.asked_discard.has(peer),
+            Some("after-sb-0pri" | "after-sb-1pri" | "after-sb-2pri") => resource.settles,
+            _ => false,
+        };
+        place.view.thrown[peer.index()][volume] = thrown;
     }
 
     /// An administrator took other data than the rules would have: nobody owes anything any more.
@@ -270,13 +321,19 @@ impl World {
             node.asked_detach && node.view.disk.contains(&DiskState::Diskless)
         };
         let detached = resource.nodes.iter().any(bare);
-        if resource.overruled {
+        let says = |node: &Node, disk: DiskState| node.view.disk.contains(&disk);
+        let outdated =
+            resource.nodes.iter().any(|n| n.asked_outdate && says(n, DiskState::Outdated));
+        let invalid = |n: &Node| n.asked_invalid && says(n, DiskState::Inconsistent);
+        let mut copies = resource.nodes.iter().filter(|n| n.diskful);
+        let gone = resource.nodes.iter().any(invalid) && copies.all(|n| n.was_broken || invalid(n));
+        if resource.overruled || gone {
             return Some("overruled-by-administrator");
         }
         if resource.asked_suspension {
             return Some("suspended-by-administrator");
         }
-        (alone || down || detached).then_some("taken-apart-by-administrator")
+        (alone || down || detached || outdated).then_some("taken-apart-by-administrator")
     }
 }
 
@@ -452,6 +509,70 @@ do = { run = "drbdadm adjust vol-a", on = "bravo", exit = "any" }
 "#,
         );
         assert!(outcome.events > 0);
+    }
+
+    /// Orders at their times, in seconds, that end as they may.
+    fn ordered(orders: &[(u32, &str, &str)]) -> String {
+        let step = |(at, on, run): &(u32, &str, &str)| {
+            format!(
+                "[[step]]\nat = \"{at}s\"\ndo = {{ run = \"{run}\", on = \"{on}\", exit = 0 }}\n"
+            )
+        };
+        orders.iter().map(step).collect()
+    }
+
+    #[test]
+    fn a_copy_that_is_thrown_away_beside_a_good_one_is_owed_again() {
+        let whole = r#"
+[[expect]]
+within = "80s"
+that = { event = "resync-ends", host = "bravo", peer = "alpha" }
+"#;
+        let orders = [(20, "bravo", "drbdadm invalidate vol-a")];
+        let outcome = passes(&(ordered(&orders) + whole));
+        assert!(outcome.excused.is_empty(), "{:?}", outcome.excused);
+        let orders = [
+            (20, "bravo", "drbdadm disconnect vol-a"),
+            (22, "bravo", "drbdsetup outdate 1000"),
+            (25, "bravo", "drbdadm invalidate vol-a"),
+            (30, "bravo", "drbdadm connect vol-a"),
+        ];
+        let outcome = passes(&(ordered(&orders) + whole));
+        assert!(outcome.excused.is_empty(), "{:?}", outcome.excused);
+    }
+
+    #[test]
+    fn who_throws_every_copy_away_is_owed_nothing() {
+        let off = "[[step]]\nat = \"15s\"\ndo = { move-vm = { vm = \"vm-a\" } }\n";
+        let mut orders = Vec::new();
+        for host in ["alpha", "bravo"] {
+            orders.push((20, host, "drbdadm down vol-a"));
+            orders.push((25, host, "drbdadm invalidate vol-a"));
+            orders.push((30, host, "drbdadm up vol-a"));
+        }
+        // They do not meet: neither can get anything from the other.
+        let cut = "[[step]]\nat = \"28s\"\n\
+                   do = { cut = { from = \"alpha\", to = \"bravo\", both = true } }\n";
+        let outcome = passes(&(off.to_owned() + &ordered(&orders) + cut));
+        assert_eq!(outcome.excused, ["overruled-by-administrator"]);
+    }
+
+    #[test]
+    fn one_forgotten_tie_breaker_overrules_nothing() {
+        let orders = [
+            (20, "alpha", "drbdadm del-peer vol-a:charlie"),
+            (22, "alpha", "drbdadm forget-peer vol-a:charlie"),
+            (30, "alpha", "drbdadm adjust vol-a"),
+        ];
+        let outcome = passes(&ordered(&orders));
+        assert!(outcome.excused.is_empty(), "{:?}", outcome.excused);
+        let orders = [
+            (20, "bravo", "drbdadm down vol-a"),
+            (22, "alpha", "drbdadm del-peer vol-a:bravo"),
+            (24, "alpha", "drbdadm forget-peer vol-a:bravo"),
+        ];
+        let outcome = passes(&ordered(&orders));
+        assert_eq!(outcome.excused, ["overruled-by-administrator"]);
     }
 
     #[test]

@@ -126,6 +126,10 @@ impl World {
                 self.resources[at].nodes[node].view.quorum[volume.index()] = *yes;
             }
             Notice::Connection(peer, state) => self.connection(at, node, *peer, *state),
+            Notice::Handshake(peer, volume, rule, verdict) => {
+                let target = verdict.starts_with("target");
+                self.shaken(at, node, (*peer, volume.index()), target.then_some(*rule));
+            }
             Notice::Repl(peer, volume, repl) => {
                 self.replication(at, node, *peer, volume.index(), *repl);
             }
@@ -232,6 +236,9 @@ impl World {
         let was = std::mem::replace(&mut view.repl[peer.index()][volume], repl);
         if repl.is_sync_target() && !was.is_sync_target() {
             view.target_since[peer.index()][volume] = Some(self.now);
+            if std::mem::take(&mut view.thrown[peer.index()][volume]) {
+                resource.ledgers[volume].gave_up(Resource::id(node));
+            }
             resource.ledgers[volume].resync_started(Resource::id(node), peer);
         }
     }

@@ -55,14 +55,21 @@ fn set_word(config: &mut Config, name: &str, value: &str) {
         "on-suspended-primary-outdated" => config.force_secondary = value == "force-secondary",
         "quorum" => config.quorum = votes(value),
         "quorum-minimum-redundancy" => config.quorum_minimum_redundancy = votes(value),
-        "rr-conflict" if value == "retry-connect" => config.rr_conflict = RrConflict::RetryConnect,
-        _ => {}
+        "rr-conflict" => {
+            if let Some(policy) = RrConflict::named(value) {
+                config.rr_conflict = policy;
+            }
+        }
+        _ => {
+            config.after_sb.set(name, value);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use drbd::core::config::{AfterSb, AfterSb0, AfterSb1, AfterSb2};
     use drbd::ids::NodeId;
 
     #[test]
@@ -73,6 +80,11 @@ mod tests {
             ("quorum", "majority"),
             ("on-no-quorum", "io-error"),
             ("quorum-minimum-redundancy", "2"),
+            ("after-sb-0pri", "discard-zero-changes"),
+            ("after-sb-1pri", "consensus"),
+            ("after-sb-2pri", "call-pri-lost-after-sb"),
+            ("always-asbp", "yes"),
+            ("rr-conflict", "auto-discard"),
         ];
         let options = text.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         let mut config = Config::new("vol-a", NodeId::new(0).unwrap());
@@ -81,5 +93,8 @@ mod tests {
         assert_eq!(config.quorum, Quorum::Majority);
         assert_eq!(config.on_no_quorum, OnLoss::IoError);
         assert_eq!(config.quorum_minimum_redundancy, Quorum::Count(2));
+        let (zero, one) = (AfterSb0::DiscardZeroChanges, AfterSb1::Consensus);
+        let policies = AfterSb { zero, one, two: AfterSb2::CallPriLost, always: true };
+        assert_eq!((config.after_sb, config.rr_conflict), (policies, RrConflict::AutoDiscard));
     }
 }

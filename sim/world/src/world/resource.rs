@@ -27,6 +27,12 @@ pub struct Node {
     pub asked_alone: bool,
     /// An administrator detached its disk.
     pub asked_detach: bool,
+    /// An administrator outdated its disk, and it has not been UpToDate since.
+    pub asked_outdate: bool,
+    /// An administrator invalidated its disk, and it has not been UpToDate since.
+    pub asked_invalid: bool,
+    /// Towards these peers, an administrator connects it with `--discard-my-data`.
+    pub asked_discard: NodeMask,
 }
 
 /// What an engine said, notice by notice.
@@ -44,6 +50,9 @@ pub struct View {
     pub linked: Vec<bool>,
     /// Replication, by node id and volume.
     pub repl: Vec<Vec<ReplState>>,
+    /// The last handshake threw this node's data away for a reason that an administrator gave: a
+    /// policy for split brain, or `--discard-my-data`; by node id and volume.
+    pub thrown: Vec<Vec<bool>>,
     /// When the last resync into this node began, until it is done, by node id and volume.
     pub target_since: Vec<Vec<Option<u64>>>,
 }
@@ -58,6 +67,7 @@ impl View {
             conn: vec![ConnState::StandAlone; nodes],
             linked: vec![false; nodes],
             repl: vec![vec![ReplState::Off; volumes]; nodes],
+            thrown: vec![vec![false; volumes]; nodes],
             target_since: vec![vec![None; volumes]; nodes],
         }
     }
@@ -93,6 +103,10 @@ pub struct Resource {
     pub asked_suspension: bool,
     /// An administrator took other data than the rules would have.
     pub overruled: bool,
+    /// Peers without a disk that an administrator had some node forget.
+    pub forgotten: NodeMask,
+    /// A policy for split brain is set.
+    pub settles: bool,
     /// By volume: a resync ended since copies were last compared, so compare everything.
     pub resynced: Vec<bool>,
 }
