@@ -191,9 +191,22 @@ impl World {
             && fits(stderr, &said.stderr)
     }
 
-    /// The kernel of a host is gone, and its commands with it.
+    /// The kernel of a host is gone, and its commands with it: nobody answers there, and a step
+    /// that wanted an exit code gets none.
     pub(super) fn commands_died(&mut self, host: usize) {
-        self.orders.running.retain(|_, order| order.host != host);
+        let answers = self.orders.answers.len();
+        self.orders.answers.retain(|(of, _), _| *of != host);
+        self.script.stale |= self.orders.answers.len() < answers;
+        let died: Vec<u64> =
+            self.orders.running.iter().filter(|(_, o)| o.host == host).map(|(id, _)| *id).collect();
+        for id in died {
+            let Some(order) = self.orders.running.remove(&id) else { continue };
+            let Why::Step { place, exit: Exit::Code(_) } = &order.why else { continue };
+            let name = self.hosts[host].name();
+            let what =
+                format!("{place}: `{}` on {name} did not end: its host went down", order.command);
+            self.fail(Class::Scenario, NAME, what, None);
+        }
     }
 
     /// The run is over: steps whose command never ended.
@@ -446,5 +459,10 @@ do = { run = "drbdadm adjust vol-a", on = "bravo", exit = "any" }
         let text =
             wrong(&(off.to_owned() + &step(r#"{ run = "drbdadm role vol-a", on = "bravo" }"#)));
         assert!(text.contains("bravo is not up"), "{text}");
+        let waits = r#"{ run = "drbdsetup wait-sync-resource vol-a", on = "bravo" }"#;
+        let waits = step(waits).replace("20s", "2s");
+        let cut = "[[step]]\nat = \"1s\"\ndo = { isolate = \"bravo\" }\n";
+        let text = wrong(&(cut.to_owned() + &waits + off));
+        assert!(text.contains("on bravo did not end: its host went down"), "{text}");
     }
 }
