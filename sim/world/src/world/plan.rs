@@ -54,7 +54,7 @@ impl World {
         found.expect("a validated scenario names resources")
     }
 
-    fn network_named(&self, name: &str) -> usize {
+    pub(super) fn network_named(&self, name: &str) -> usize {
         let found = self.networks.names.iter().position(|n| n == name);
         found.unwrap_or(0)
     }

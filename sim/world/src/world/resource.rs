@@ -108,6 +108,11 @@ impl Resource {
         self.nodes.iter().position(|n| n.host == host)
     }
 
+    /// Is a copy broken, or not whole since, on another host than this?
+    pub fn is_unwhole_but(&self, host: Option<usize>) -> bool {
+        self.nodes.iter().any(|n| n.unwhole && Some(n.host) != host)
+    }
+
     /// Nodes that should have a disk.
     pub fn copies(&self) -> NodeMask {
         let mut mask = NodeMask::NONE;
