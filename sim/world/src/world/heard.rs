@@ -12,6 +12,7 @@ use drbd::page::Page;
 use drbd::state::{ConnState, DiskState, ReplState, Role};
 use kernel::{Out, Power, What};
 use models::SimTime;
+use models::lvm::Mode;
 use scenarios::Event;
 
 /// Numbers for the running hash.
@@ -180,6 +181,7 @@ impl World {
 
     fn judge_notice(&mut self, host: usize, at: usize, node: usize, notice: &Notice) {
         self.tally.add(Promise::NoForbiddenState, 1);
+        self.look_at_pools(host);
         let resource = &self.resources[at];
         let context = no_forbidden_state::Context {
             never_alone: resource.quorum && resource.retries,
@@ -191,6 +193,20 @@ impl World {
         if let Err(what) = no_forbidden_state::check(notice, context) {
             let what = format!("{} {}: {what}", self.hosts[host].name(), resource.name);
             self.fail(Class::Safety, no_forbidden_state::NAME, what, Some(at));
+        }
+    }
+
+    /// Which copies has a full pool broken since?
+    fn look_at_pools(&mut self, host: usize) {
+        let fails = |note: &models::lvm::dm::Note| {
+            matches!(note.mode, Mode::OutOfDataSpaceError | Mode::ReadOnly)
+        };
+        if !self.hosts[host].pool_notes().iter().any(fails) {
+            return;
+        }
+        for (at, node) in &self.slots[host] {
+            let node = &mut self.resources[*at].nodes[*node];
+            node.was_broken |= node.may_fail;
         }
     }
 

@@ -19,6 +19,8 @@ pub struct Node {
     pub view: View,
     /// The plan broke its disk at some time.
     pub was_broken: bool,
+    /// It lies in a thin pool, which fails its copies by design once it is full.
+    pub may_fail: bool,
     /// The plan is breaking its disk now.
     pub is_broken: bool,
     /// It broke its disk, and it has not been UpToDate on a good disk since.
