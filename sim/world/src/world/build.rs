@@ -111,6 +111,7 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         is_broken: false,
         unwhole: false,
         asked_alone: false,
+        asked_down: false,
         asked_detach: false,
     };
     let notice = (config.ping_int_ms + config.ping_timeout_ms) * 1_000_000;

@@ -266,6 +266,7 @@ impl World {
         let resource = &mut self.resources[at];
         let count = resource.nodes.len();
         resource.nodes[node].view = View::new(count, resource.volumes);
+        resource.nodes[node].asked_down = true;
         resource.exclusive.role(self.now, node, false);
         resource.roles_changed = true;
     }
@@ -278,7 +279,7 @@ impl World {
         let mut nodes = resource.nodes.iter();
         let down = nodes.any(|node| {
             let host = &self.hosts[node.host];
-            host.power() == Power::Up && host.engine(node.slot).is_none()
+            node.asked_down && host.power() == Power::Up && host.engine(node.slot).is_none()
         });
         let bare = |node: &super::resource::Node| {
             node.asked_detach && node.view.disk.contains(&DiskState::Diskless)

@@ -70,9 +70,10 @@ impl World {
             }
             What::BroughtUp => {
                 let (resource, node) = self.slots[host][slot];
-                let view = &mut self.resources[resource].nodes[node].view;
-                if view.role == Role::Unknown {
-                    view.role = Role::Secondary;
+                let node = &mut self.resources[resource].nodes[node];
+                node.asked_down = false;
+                if node.view.role == Role::Unknown {
+                    node.view.role = Role::Secondary;
                 }
                 self.note(&[7, host as u64, slot as u64]);
             }
@@ -275,6 +276,7 @@ impl World {
             let resource = &mut self.resources[at];
             let count = resource.nodes.len();
             resource.nodes[node].view = View::new(count, resource.volumes);
+            resource.nodes[node].asked_down = false;
             resource.exclusive.role(self.now, node, false);
             resource.roles_changed = true;
             if resource.nodes[node].diskful {

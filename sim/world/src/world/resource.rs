@@ -27,6 +27,8 @@ pub struct Node {
     pub unwhole: bool,
     /// An administrator made it StandAlone, or took it down.
     pub asked_alone: bool,
+    /// An administrator took it down.
+    pub asked_down: bool,
     /// An administrator detached its disk.
     pub asked_detach: bool,
 }
