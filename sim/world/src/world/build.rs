@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::outcome::RunOptions;
 use crate::picture::Recorder;
 use drbd::core::config::{Config, PeerConfig, Quorum, RrConflict, VolumeConfig};
-use drbd::ids::{Uuid, VolumeNumber};
+use drbd::ids::{NodeMask, Uuid, VolumeNumber};
 use kernel::{Host, HostConfig, Region, ResFile, SlotConfig, SlotPeer, Wire};
 use models::disk::{Disk, Profile};
 use models::lvm::Lvm;
@@ -110,9 +110,10 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         may_fail: *diskful && said.storage == Storage::Thin,
         is_broken: false,
         unwhole: false,
-        asked_alone: false,
+        asked_alone: NodeMask::NONE,
         asked_down: false,
         asked_detach: false,
+        asked_failure: false,
     };
     let notice = (config.ping_int_ms + config.ping_timeout_ms) * 1_000_000;
     let mut resource = Resource {

@@ -1,10 +1,11 @@
 //! Commands that steps run on hosts, and those that conditions look at: who waits for which, what
 //! they said, and what an administrator changed on purpose.
 
-use super::resource::{Resource, View};
+use super::resource::{Node, Resource, View};
 use super::{Deed, World};
 use crate::log::What as Line;
 use crate::outcome::Class;
+use drbd::ids::NodeMask;
 use drbd::state::{DiskState, Role};
 use kernel::{Administered, Power, ResFile, ResHost};
 use models::SimTime;
@@ -227,13 +228,14 @@ impl World {
         let resource = &mut self.resources[at];
         let place = &mut resource.nodes[node];
         match deed {
-            Administered::Disconnect(_) | Administered::Down => place.asked_alone = true,
-            Administered::Connect(_) => place.asked_alone = false,
+            Administered::Disconnect(peer) => place.asked_alone.insert(peer),
+            Administered::Down => place.asked_alone = NodeMask::ALL,
+            Administered::Connect(peer) => place.asked_alone.remove(peer),
             Administered::SuspendIo => resource.asked_suspension = true,
             Administered::ResumeIo => resource.asked_suspension = false,
             Administered::Detach { force } => {
                 place.asked_detach = true;
-                place.was_broken |= force;
+                place.asked_failure |= force;
             }
             Administered::Primary { force: true } => {
                 let good = place.view.disk.iter().all(|disk| *disk == DiskState::UpToDate);
@@ -274,17 +276,12 @@ impl World {
     /// Did an administrator leave the resource such that it cannot be whole?
     pub(super) fn left_so(&self, at: usize) -> Option<&'static str> {
         let resource = &self.resources[at];
-        let alone = (0..resource.nodes.len())
-            .any(|node| resource.nodes[node].asked_alone && resource.stands_alone(node));
-        let mut nodes = resource.nodes.iter();
-        let down = nodes.any(|node| {
+        let alone = resource.nodes.iter().any(Node::left_a_peer);
+        let down = resource.nodes.iter().any(|node| {
             let host = &self.hosts[node.host];
             node.asked_down && host.power() == Power::Up && host.engine(node.slot).is_none()
         });
-        let bare = |node: &super::resource::Node| {
-            node.asked_detach && node.view.disk.contains(&DiskState::Diskless)
-        };
-        let detached = resource.nodes.iter().any(bare);
+        let detached = resource.nodes.iter().any(Node::is_bare);
         if resource.overruled {
             return Some("overruled-by-administrator");
         }

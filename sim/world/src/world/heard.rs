@@ -121,7 +121,7 @@ impl World {
         match &notice {
             Notice::Role(role) => self.role(at, node, *role),
             Notice::Disk(volume, disk) => {
-                self.resources[at].nodes[node].view.disk[volume.index()] = *disk;
+                self.resources[at].nodes[node].disk_is(volume.index(), *disk);
                 self.may_be_whole(at, node);
             }
             Notice::Quorum(volume, yes) => {
@@ -184,12 +184,17 @@ impl World {
         self.tally.add(Promise::NoForbiddenState, 1);
         self.look_at_pools(host);
         let resource = &self.resources[at];
+        let place = &resource.nodes[node];
+        let asked = match notice {
+            Notice::Connection(peer, _) => place.asked_alone.has(*peer),
+            _ => false,
+        };
         let context = no_forbidden_state::Context {
             never_alone: resource.quorum && resource.retries,
             leaving: self.hosts[host].power() != Power::Up,
-            broken_here: resource.nodes[node].was_broken,
+            broken_here: place.was_broken || place.asked_failure,
             broken_anywhere: resource.nodes.iter().any(|n| n.was_broken),
-            asked: resource.nodes[node].asked_alone,
+            asked,
         };
         if let Err(what) = no_forbidden_state::check(notice, context) {
             let what = format!("{} {}: {what}", self.hosts[host].name(), resource.name);
@@ -276,7 +281,7 @@ impl World {
             let resource = &mut self.resources[at];
             let count = resource.nodes.len();
             resource.nodes[node].view = View::new(count, resource.volumes);
-            resource.nodes[node].asked_down = false;
+            resource.nodes[node].forgets();
             resource.exclusive.role(self.now, node, false);
             resource.roles_changed = true;
             if resource.nodes[node].diskful {

@@ -151,6 +151,10 @@ impl World {
                 }
                 for host in 0..self.hosts.len() {
                     for slot in 0..self.slots[host].len() {
+                        if self.hosts[host].is_acting() {
+                            let (at, node) = self.slots[host][slot];
+                            self.resources[at].nodes[node].is_adjusted();
+                        }
                         let now = SimTime(self.now);
                         self.hosts[host].adjust(now, slot, &mut self.net, &mut self.outs);
                         self.collect(host);

@@ -25,12 +25,52 @@ pub struct Node {
     pub is_broken: bool,
     /// It broke its disk, and it has not been UpToDate on a good disk since.
     pub unwhole: bool,
-    /// An administrator made it StandAlone, or took it down.
-    pub asked_alone: bool,
+    /// Peers that an administrator had it leave; all, while it is taken down.
+    pub asked_alone: NodeMask,
     /// An administrator took it down.
     pub asked_down: bool,
     /// An administrator detached its disk.
     pub asked_detach: bool,
+    /// And did not wait for its I/O: it is Failed before it is Diskless.
+    pub asked_failure: bool,
+}
+
+impl Node {
+    /// Is it StandAlone towards a peer that an administrator had it leave?
+    pub fn left_a_peer(&self) -> bool {
+        let alone = |peer: NodeId| self.view.conn.get(peer.index()) == Some(&ConnState::StandAlone);
+        self.view.role != Role::Unknown && self.asked_alone.iter().any(alone)
+    }
+
+    /// Has it no disk because an administrator detached it?
+    pub fn is_bare(&self) -> bool {
+        self.asked_detach && self.view.disk.contains(&DiskState::Diskless)
+    }
+
+    /// Its host attaches its disks and connects it to the peers that it left: none of that is on
+    /// purpose any more.
+    pub fn is_adjusted(&mut self) {
+        let alone = |peer: NodeId| self.view.conn.get(peer.index()) == Some(&ConnState::StandAlone);
+        let (back, asked) = (self.asked_alone.iter().filter(|p| alone(*p)), self.asked_alone);
+        self.asked_alone = back.fold(asked, |asked, peer| asked.without(peer));
+        (self.asked_detach, self.asked_failure) = (false, false);
+    }
+
+    /// Its kernel is gone, and with it what an administrator had changed.
+    pub fn forgets(&mut self) {
+        self.asked_alone = NodeMask::NONE;
+        (self.asked_down, self.asked_detach, self.asked_failure) = (false, false, false);
+    }
+
+    /// What its disk says now.
+    pub fn disk_is(&mut self, volume: usize, disk: DiskState) {
+        use DiskState::{Attaching, Detaching, Diskless, Failed};
+        let was = std::mem::replace(&mut self.view.disk[volume], disk);
+        let away = |disk: &DiskState| matches!(disk, Diskless | Detaching | Failed);
+        if matches!(was, Diskless | Attaching) && !self.view.disk.iter().any(away) {
+            (self.asked_detach, self.asked_failure) = (false, false);
+        }
+    }
 }
 
 /// What an engine said, notice by notice.
