@@ -1,7 +1,7 @@
 //! Commands that run on this host: small state machines that take modelled time, call into the
 //! kernel, and wait for what it answers.
 
-use super::{Host, OWN, Out, What};
+use super::{Administered, Host, OWN, Out, What};
 use crate::commands::drbdadm::{Call, Item, plan, terminated};
 use crate::commands::events2::{Asked, changes, exists, timestamp};
 use crate::commands::texts::{Bad, UNABLE};
@@ -138,6 +138,8 @@ struct Running {
 pub(super) struct Commands {
     running: Vec<Running>,
     asks: u32,
+    /// What engines were asked to change on purpose, and have not answered.
+    deeds: BTreeMap<u64, Administered>,
     /// Something that a waiting command looks at has changed.
     changed: bool,
 }
@@ -156,6 +158,7 @@ impl Commands {
     /// The kernel is gone: so are they, and nobody hears of it.
     pub fn clear(&mut self) {
         self.running.clear();
+        self.deeds.clear();
     }
 
     fn place(&self, id: u64) -> Option<usize> {
@@ -305,7 +308,12 @@ impl Host {
 
     /// Makes a call.
     fn make(&mut self, now: SimTime, id: u64, call: Call, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        let before = out.len();
         let begun = self.begin(now, &call.argv, net, out);
+        let deed = out[before..].iter().find_map(|out| match out.what {
+            What::Administered(deed) => Some(deed),
+            _ => None,
+        });
         for slot in 0..self.slots.len() {
             self.watched(now, slot, out);
         }
@@ -320,6 +328,7 @@ impl Host {
             Begun::Asks(slot, command, object) => {
                 self.commands.asks = self.commands.asks.wrapping_add(1);
                 let ask = OWN_EXEC | u64::from(self.commands.asks);
+                self.commands.deeds.extend(deed.map(|deed| (ask, deed)));
                 let running = &mut self.commands.running[at];
                 running.due = SimTime::FAR;
                 let down = command == drbd::core::event::Command::Down;
@@ -361,6 +370,9 @@ impl Host {
         out: &mut Vec<Out>,
     ) {
         // Also when whoever asked was killed in between.
+        if let Some(deed) = self.commands.deeds.remove(&id.0) {
+            out.push(Out { slot, what: What::Settled(deed, result) });
+        }
         if self.slots[slot].down_asked == Some(id.0) {
             self.slots[slot].down_asked = None;
             match result {

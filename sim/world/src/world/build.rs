@@ -114,6 +114,7 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         asked_down: false,
         asked_detach: false,
         asked_failure: false,
+        underway: Vec::new(),
     };
     let notice = (config.ping_int_ms + config.ping_timeout_ms) * 1_000_000;
     let mut resource = Resource {

@@ -225,8 +225,33 @@ impl World {
     /// An administrator's command is about to change a resource.
     pub(super) fn administered(&mut self, at: usize, node: usize, deed: Administered) {
         self.note(&[14, at as u64, node as u64]);
+        let place = &mut self.resources[at].nodes[node];
+        match deed {
+            // What it does is seen before it is answered.
+            Administered::Primary { force: true } => {
+                let good = place.view.disk.iter().all(|disk| *disk == DiskState::UpToDate);
+                let quorum = place.view.quorum.iter().all(|yes| *yes);
+                // Its engine may have gone on already: what it told last was before.
+                if place.view.role != Role::Primary && !(good && quorum) {
+                    self.overruled(at);
+                }
+            }
+            // Nobody is asked.
+            Administered::NewMetadata => self.overruled(at),
+            deed => place.underway.push(deed),
+        }
+    }
+
+    /// Its engine has answered: what was refused excuses nothing.
+    pub(super) fn settled(&mut self, at: usize, node: usize, deed: Administered, done: bool) {
         let resource = &mut self.resources[at];
         let place = &mut resource.nodes[node];
+        if let Some(found) = place.underway.iter().position(|other| *other == deed) {
+            place.underway.remove(found);
+        }
+        if !done {
+            return;
+        }
         match deed {
             Administered::Disconnect(peer) => place.asked_alone.insert(peer),
             Administered::Down => place.asked_alone = NodeMask::ALL,
@@ -237,16 +262,7 @@ impl World {
                 place.asked_detach = true;
                 place.asked_failure |= force;
             }
-            Administered::Primary { force: true } => {
-                let good = place.view.disk.iter().all(|disk| *disk == DiskState::UpToDate);
-                let quorum = place.view.quorum.iter().all(|yes| *yes);
-                // Its engine may have gone on already: what it told last was before.
-                if place.view.role != Role::Primary && !(good && quorum) {
-                    self.overruled(at);
-                }
-            }
-            Administered::NewMetadata => self.overruled(at),
-            Administered::Primary { .. } | Administered::Secondary { .. } => {}
+            _ => {}
         }
     }
 
@@ -269,6 +285,7 @@ impl World {
         let count = resource.nodes.len();
         resource.nodes[node].view = View::new(count, resource.volumes);
         resource.nodes[node].asked_down = true;
+        resource.nodes[node].underway.clear();
         resource.exclusive.role(self.now, node, false);
         resource.roles_changed = true;
     }

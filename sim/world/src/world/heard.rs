@@ -90,6 +90,10 @@ impl World {
                 let (resource, node) = self.slots[host][slot];
                 self.administered(resource, node, deed);
             }
+            What::Settled(deed, result) => {
+                let (resource, node) = self.slots[host][slot];
+                self.settled(resource, node, deed, result.is_ok());
+            }
             What::TakenDown => {
                 let (resource, node) = self.slots[host][slot];
                 self.taken_down(resource, node);
@@ -186,13 +190,13 @@ impl World {
         let resource = &self.resources[at];
         let place = &resource.nodes[node];
         let asked = match notice {
-            Notice::Connection(peer, _) => place.asked_alone.has(*peer),
+            Notice::Connection(peer, _) => place.may_leave(*peer),
             _ => false,
         };
         let context = no_forbidden_state::Context {
             never_alone: resource.quorum && resource.retries,
             leaving: self.hosts[host].power() != Power::Up,
-            broken_here: place.was_broken || place.asked_failure,
+            broken_here: place.was_broken || place.may_drop_its_disk(),
             broken_anywhere: resource.nodes.iter().any(|n| n.was_broken),
             asked,
         };

@@ -5,6 +5,7 @@ use crate::check::quorum_is_exclusive::Exclusive;
 use crate::ledger::Ledger;
 use drbd::ids::{NodeId, NodeMask, VolumeNumber};
 use drbd::state::{ConnState, DiskState, ReplState, Role};
+use kernel::Administered;
 
 /// One node of a resource; its node id is its index.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Node {
     pub asked_detach: bool,
     /// And did not wait for its I/O: it is Failed before it is Diskless.
     pub asked_failure: bool,
+    /// What an administrator asked for and its engine has not answered.
+    pub underway: Vec<Administered>,
 }
 
 impl Node {
@@ -40,6 +43,17 @@ impl Node {
     pub fn left_a_peer(&self) -> bool {
         let alone = |peer: NodeId| self.view.conn.get(peer.index()) == Some(&ConnState::StandAlone);
         self.view.role != Role::Unknown && self.asked_alone.iter().any(alone)
+    }
+
+    /// Is it, or will it be, StandAlone towards this peer on purpose?
+    pub fn may_leave(&self, peer: NodeId) -> bool {
+        let leaves = [Administered::Down, Administered::Disconnect(peer)];
+        self.asked_alone.has(peer) || self.underway.iter().any(|deed| leaves.contains(deed))
+    }
+
+    /// May its disk be Failed on purpose?
+    pub fn may_drop_its_disk(&self) -> bool {
+        self.asked_failure || self.underway.contains(&Administered::Detach { force: true })
     }
 
     /// Has it no disk because an administrator detached it?
@@ -59,6 +73,7 @@ impl Node {
     /// Its kernel is gone, and with it what an administrator had changed.
     pub fn forgets(&mut self) {
         self.asked_alone = NodeMask::NONE;
+        self.underway.clear();
         (self.asked_down, self.asked_detach, self.asked_failure) = (false, false, false);
     }
 
