@@ -107,6 +107,7 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         diskful: *diskful,
         view: View::new(count, volumes),
         was_broken: false,
+        made_anew: false,
         may_fail: *diskful && said.storage == Storage::Thin,
         is_broken: false,
         unwhole: false,

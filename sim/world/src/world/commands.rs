@@ -237,7 +237,7 @@ impl World {
                 }
             }
             // Nobody is asked.
-            Administered::NewMetadata => self.overruled(at),
+            Administered::NewMetadata => self.made_anew(at, node),
             deed => place.underway.push(deed),
         }
     }
@@ -263,6 +263,23 @@ impl World {
                 place.asked_failure |= force;
             }
             _ => {}
+        }
+    }
+
+    /// A copy begins anew: what it held it owes no longer, and the others owe all that they did.
+    /// Without any other copy there is nothing left to owe.
+    fn made_anew(&mut self, at: usize, node: usize) {
+        let resource = &mut self.resources[at];
+        resource.nodes[node].made_anew = true;
+        for ledger in &mut resource.ledgers {
+            let distrusted = ledger.distrusted().has(Resource::id(node));
+            ledger.distrust(Resource::id(node));
+            if !distrusted {
+                ledger.trust(Resource::id(node));
+            }
+        }
+        if resource.nodes.iter().filter(|node| node.diskful).all(|node| node.made_anew) {
+            self.overruled(at);
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Node {
     pub view: View,
     /// The plan broke its disk at some time.
     pub was_broken: bool,
+    /// An administrator made its metadata anew, and it has not been UpToDate since.
+    pub made_anew: bool,
     /// It lies in a thin pool, which fails its copies by design once it is full.
     pub may_fail: bool,
     /// The plan is breaking its disk now.
@@ -81,6 +83,7 @@ impl Node {
     pub fn disk_is(&mut self, volume: usize, disk: DiskState) {
         use DiskState::{Attaching, Detaching, Diskless, Failed};
         let was = std::mem::replace(&mut self.view.disk[volume], disk);
+        self.made_anew &= self.view.disk.iter().any(|disk| *disk != DiskState::UpToDate);
         let away = |disk: &DiskState| matches!(disk, Diskless | Detaching | Failed);
         if matches!(was, Diskless | Attaching) && !self.view.disk.iter().any(away) {
             (self.asked_detach, self.asked_failure) = (false, false);
