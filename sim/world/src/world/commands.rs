@@ -268,7 +268,7 @@ impl World {
 
     /// A copy begins anew: what it held it owes no longer, and the others owe all that they did.
     /// Without any other copy there is nothing left to owe.
-    fn made_anew(&mut self, at: usize, node: usize) {
+    pub(super) fn made_anew(&mut self, at: usize, node: usize) {
         let resource = &mut self.resources[at];
         resource.nodes[node].made_anew = true;
         for ledger in &mut resource.ledgers {
