@@ -18,7 +18,7 @@ pub struct Node {
     pub diskful: bool,
     /// What its engine last said.
     pub view: View,
-    /// The plan broke its disk at some time.
+    /// The plan, or a full thin pool, broke its disk at some time.
     pub was_broken: bool,
     /// An administrator made its metadata anew, and it has not been UpToDate since.
     pub made_anew: bool,
