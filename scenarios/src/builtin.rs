@@ -118,5 +118,9 @@ mod tests {
         assert!(glob_matches("f?apping-link", "flapping-link"));
         assert!(!glob_matches("primary", "primary-isolated"));
         assert!(!glob_matches("a*b", "a-c"));
+        // All of the text, its lines and its last newline included.
+        assert!(glob_matches("Primary*", "Primary\n"));
+        assert!(!glob_matches("Primary", "Primary\n"));
+        assert!(glob_matches("*disk:UpToDate*", "vol-a role:Primary\n  disk:UpToDate open:no\n"));
     }
 }

@@ -139,6 +139,8 @@ pub enum What {
     },
     /// An administrator's command is about to change the resource on purpose.
     Administered(Administered),
+    /// The engine has answered it: it did so, or refused.
+    Settled(Administered, Result<(), Refusal>),
     /// The resource is down, by a command.
     TakenDown,
     /// An application request is finished.

@@ -152,6 +152,8 @@ pub(super) struct Commands {
     asks: u32,
     /// By the number that the engine answers with, also when whoever asked was killed in between.
     after: BTreeMap<u64, After>,
+    /// What engines were asked to change on purpose, and have not answered.
+    deeds: BTreeMap<u64, Administered>,
     /// Something that a waiting command looks at has changed.
     changed: bool,
 }
@@ -171,6 +173,7 @@ impl Commands {
     pub fn clear(&mut self) {
         self.running.clear();
         self.after.clear();
+        self.deeds.clear();
     }
 
     fn place(&self, id: u64) -> Option<usize> {
@@ -320,7 +323,12 @@ impl Host {
 
     /// Makes a call.
     fn make(&mut self, now: SimTime, id: u64, call: Call, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        let before = out.len();
         let begun = self.begin(now, &call.argv, net, out);
+        let deed = out[before..].iter().find_map(|out| match out.what {
+            What::Administered(deed) => Some(deed),
+            _ => None,
+        });
         for slot in 0..self.slots.len() {
             self.watched(now, slot, out);
         }
@@ -336,6 +344,7 @@ impl Host {
                 self.commands.asks = self.commands.asks.wrapping_add(1);
                 let ask = OWN_EXEC | u64::from(self.commands.asks);
                 self.commands.after.insert(ask, after);
+                self.commands.deeds.extend(deed.map(|deed| (ask, deed)));
                 let running = &mut self.commands.running[at];
                 running.due = SimTime::FAR;
                 let down = command == drbd::core::event::Command::Down;
@@ -377,6 +386,9 @@ impl Host {
         out: &mut Vec<Out>,
     ) {
         // Also when whoever asked was killed in between.
+        if let Some(deed) = self.commands.deeds.remove(&id.0) {
+            out.push(Out { slot, what: What::Settled(deed, result) });
+        }
         if self.slots[slot].down_asked == Some(id.0) {
             self.slots[slot].down_asked = None;
             match result {

@@ -5,10 +5,11 @@
 //! * A connection StandAlone that nobody asked for, in a resource with quorum and `rr-conflict
 //!   retry-connect`: it means split brain or unrelated data, which quorum exists to prevent. (With
 //!   `rr-conflict disconnect` it may also mean that a Primary which lost quorum met its successor.)
-//!   Exempt are hosts that are shutting down, hosts on which an administrator asked for it, and
+//!   Exempt are hosts that are shutting down, peers that an administrator had this host leave, and
 //!   resources one of whose disks the plan broke (a copy that lost what it had said it holds may
 //!   look unrelated).
-//! * A disk Failed on a host whose disk the plan did not break.
+//! * A disk Failed on a host whose disk the plan did not break, nor a full thin pool, and that no
+//!   administrator detached by force.
 
 use drbd::core::event::Notice;
 use drbd::state::{ConnState, DiskState};
@@ -23,11 +24,12 @@ pub struct Context {
     pub never_alone: bool,
     /// The host is shutting down.
     pub leaving: bool,
-    /// The plan broke this host's disk for this resource, now or before.
+    /// The plan or a full pool broke this host's disk for this resource, now or before, or an
+    /// administrator drops it by force.
     pub broken_here: bool,
-    /// The plan broke some disk of this resource, now or before.
+    /// The plan or a full pool broke some disk of this resource, now or before.
     pub broken_anywhere: bool,
-    /// An administrator asked for it on this host.
+    /// An administrator had this host leave this peer.
     pub asked: bool,
 }
 

@@ -13,6 +13,7 @@
 //!   way: it knows that it was connected.);
 //! * the plan makes its disk lie, fail or rot: no replication engine repairs a disk that breaks its
 //!   own word;
+//! * an administrator makes its metadata anew: it begins as if it held nothing;
 //! * it becomes the target of a resync from a copy that holds the write too: from then on only the
 //!   source owes it, because a half-resynced copy is Inconsistent and may not be used. When the
 //!   resync has ended (stable), the target owes all that its source owes. If the source does

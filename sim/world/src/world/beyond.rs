@@ -11,21 +11,38 @@ impl World {
         if !self.safety_only {
             return;
         }
-        let struck = |host: &str| self.hosts.iter().position(|h| h.name() == host);
-        // `None`: whoever is there.
-        let host = match action {
-            Do::PowerOff { host } | Do::Crash { host } | Do::Shutdown { host, .. } => struck(host),
-            Do::Freeze { host } | Do::Isolate { host, .. } => struck(host),
-            Do::DiskError { host, .. } | Do::DiskLies { host } | Do::BitRot { host, .. } => {
-                struck(host)
-            }
-            Do::Cut { .. } | Do::SwitchOff { .. } | Do::Loss { .. } => None,
-            _ => return,
-        };
-        for resource in &mut self.resources {
-            let other = |n: &&super::resource::Node| n.unwhole && Some(n.host) != host;
-            resource.past_saving |= resource.nodes.iter().any(|n| other(&n));
+        let struck: Vec<bool> =
+            (0..self.resources.len()).map(|at| self.strikes_another(action, at)).collect();
+        for (resource, struck) in self.resources.iter_mut().zip(struck) {
+            resource.past_saving |= struck;
         }
+    }
+
+    /// Does a fault strike a member of a resource while the copy of another is not whole?
+    fn strikes_another(&self, action: &Do, at: usize) -> bool {
+        let resource = &self.resources[at];
+        let node_of =
+            |host: &str| resource.nodes.iter().find(|n| self.hosts[n.host].name() == host);
+        let copy_of = |host: &str| node_of(host).filter(|node| node.diskful);
+        let member = match action {
+            Do::PowerOff { host } | Do::Crash { host } | Do::Shutdown { host, .. } => node_of(host),
+            Do::Freeze { host } | Do::Isolate { host, .. } => node_of(host),
+            Do::DiskError { host, resource: of, .. } | Do::BitRot { host, resource: of, .. } => {
+                copy_of(host).filter(|_| *of == resource.name)
+            }
+            Do::DiskLies { host } => copy_of(host),
+            // Between members, whoever has the copy: what the other one remembers is cut off.
+            Do::Cut { from, to, .. } => {
+                return node_of(from).and(node_of(to)).is_some() && resource.is_unwhole_but(None);
+            }
+            Do::SwitchOff { .. } => return resource.is_unwhole_but(None),
+            Do::Loss { network, ppm } => {
+                let calm = self.networks.calm[self.network_named(network)].loss_ppm;
+                return *ppm > calm && resource.is_unwhole_but(None);
+            }
+            _ => return false,
+        };
+        member.is_some_and(|node| resource.is_unwhole_but(Some(node.host)))
     }
 
     /// The power of a host goes: a disk that lied forgets what it had sworn.

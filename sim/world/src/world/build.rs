@@ -99,27 +99,26 @@ fn config_of(
     config
 }
 
-fn resource_of(
-    said: &scenarios::Resource,
-    members: &[(usize, bool)],
-    config: &Config,
-    overcommitted: &[bool],
-) -> Resource {
+fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &Config) -> Resource {
     let (count, volumes) = (members.len(), usize::from(said.volumes));
     let node = |(host, diskful): &(usize, bool)| Node {
         host: *host,
         slot: 0,
         diskful: *diskful,
         view: View::new(count, volumes),
-        // A pool that promises more than it holds fails its copies by design.
-        was_broken: *diskful && overcommitted[*host],
+        was_broken: false,
+        made_anew: false,
+        may_fail: *diskful && said.storage == Storage::Thin,
         is_broken: false,
         unwhole: false,
-        asked_alone: false,
+        asked_alone: NodeMask::NONE,
+        asked_down: false,
         asked_detach: false,
         asked_outdate: false,
         asked_invalid: false,
         asked_discard: NodeMask::NONE,
+        asked_failure: false,
+        underway: Vec::new(),
     };
     let notice = (config.ping_int_ms + config.ping_timeout_ms) * 1_000_000;
     let mut resource = Resource {
@@ -232,9 +231,7 @@ fn shares_of(scenario: &Scenario, luck: &Luck) -> (Vec<Resource>, Vec<Share>) {
         let uuids: Vec<Uuid> =
             (0..said.volumes).map(|_| Uuid(births.u64() & !1 | 1 << 40)).collect();
         let config = config_of(scenario, said, &members, 0);
-        let over = |host| said.storage == Storage::Thin && storage::overcommits(scenario, host);
-        let promises_more: Vec<bool> = scenario.pool.hosts.iter().map(over).collect();
-        let mut resource = resource_of(said, &members, &config, &promises_more);
+        let mut resource = resource_of(said, &members, &config);
         for (own, (host, _)) in members.iter().enumerate() {
             let share = &mut shares[*host];
             resource.nodes[own].slot = share.slots.len();

@@ -12,6 +12,7 @@ use drbd::page::Page;
 use drbd::state::{ConnState, DiskState, ReplState, Role};
 use kernel::{Out, Power, What};
 use models::SimTime;
+use models::lvm::Mode;
 use scenarios::Event;
 
 /// Numbers for the running hash.
@@ -69,9 +70,10 @@ impl World {
             }
             What::BroughtUp => {
                 let (resource, node) = self.slots[host][slot];
-                let view = &mut self.resources[resource].nodes[node].view;
-                if view.role == Role::Unknown {
-                    view.role = Role::Secondary;
+                let node = &mut self.resources[resource].nodes[node];
+                node.asked_down = false;
+                if node.view.role == Role::Unknown {
+                    node.view.role = Role::Secondary;
                 }
                 self.note(&[7, host as u64, slot as u64]);
             }
@@ -87,6 +89,10 @@ impl World {
             What::Administered(deed) => {
                 let (resource, node) = self.slots[host][slot];
                 self.administered(resource, node, deed);
+            }
+            What::Settled(deed, result) => {
+                let (resource, node) = self.slots[host][slot];
+                self.settled(resource, node, deed, result.is_ok());
             }
             What::TakenDown => {
                 let (resource, node) = self.slots[host][slot];
@@ -119,7 +125,7 @@ impl World {
         match &notice {
             Notice::Role(role) => self.role(at, node, *role),
             Notice::Disk(volume, disk) => {
-                self.resources[at].nodes[node].view.disk[volume.index()] = *disk;
+                self.resources[at].nodes[node].disk_is(volume.index(), *disk);
                 self.may_be_whole(at, node);
             }
             Notice::Quorum(volume, yes) => {
@@ -184,17 +190,37 @@ impl World {
 
     fn judge_notice(&mut self, host: usize, at: usize, node: usize, notice: &Notice) {
         self.tally.add(Promise::NoForbiddenState, 1);
+        self.look_at_pools(host);
         let resource = &self.resources[at];
+        let place = &resource.nodes[node];
+        let asked = match notice {
+            Notice::Connection(peer, _) => place.may_leave(*peer),
+            _ => false,
+        };
         let context = no_forbidden_state::Context {
             never_alone: resource.quorum && resource.retries,
             leaving: self.hosts[host].power() != Power::Up,
-            broken_here: resource.nodes[node].was_broken,
+            broken_here: place.was_broken || place.may_drop_its_disk(),
             broken_anywhere: resource.nodes.iter().any(|n| n.was_broken),
-            asked: resource.nodes[node].asked_alone,
+            asked,
         };
         if let Err(what) = no_forbidden_state::check(notice, context) {
             let what = format!("{} {}: {what}", self.hosts[host].name(), resource.name);
             self.fail(Class::Safety, no_forbidden_state::NAME, what, Some(at));
+        }
+    }
+
+    /// Which copies has a full pool broken since?
+    fn look_at_pools(&mut self, host: usize) {
+        let fails = |note: &models::lvm::dm::Note| {
+            matches!(note.mode, Mode::OutOfDataSpaceError | Mode::ReadOnly)
+        };
+        if !self.hosts[host].pool_notes().iter().any(fails) {
+            return;
+        }
+        for (at, node) in &self.slots[host] {
+            let node = &mut self.resources[*at].nodes[*node];
+            node.was_broken |= node.may_fail;
         }
     }
 
@@ -266,6 +292,7 @@ impl World {
             let resource = &mut self.resources[at];
             let count = resource.nodes.len();
             resource.nodes[node].view = View::new(count, resource.volumes);
+            resource.nodes[node].forgets();
             resource.exclusive.role(self.now, node, false);
             resource.roles_changed = true;
             if resource.nodes[node].diskful {

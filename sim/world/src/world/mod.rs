@@ -9,6 +9,8 @@
 mod beyond;
 mod build;
 mod commands;
+#[cfg(test)]
+mod excuse_tests;
 mod guests;
 mod heard;
 mod look;

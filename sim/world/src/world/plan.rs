@@ -54,7 +54,7 @@ impl World {
         found.expect("a validated scenario names resources")
     }
 
-    fn network_named(&self, name: &str) -> usize {
+    pub(super) fn network_named(&self, name: &str) -> usize {
         let found = self.networks.names.iter().position(|n| n == name);
         found.unwrap_or(0)
     }
@@ -133,6 +133,10 @@ impl World {
                 }
                 for host in 0..self.hosts.len() {
                     for slot in 0..self.slots[host].len() {
+                        if self.hosts[host].is_acting() {
+                            let (at, node) = self.slots[host][slot];
+                            self.resources[at].nodes[node].is_adjusted();
+                        }
                         let now = SimTime(self.now);
                         self.hosts[host].adjust(now, slot, &mut self.net, &mut self.outs);
                         self.collect(host);

@@ -5,6 +5,7 @@ use crate::check::quorum_is_exclusive::Exclusive;
 use crate::ledger::Ledger;
 use drbd::ids::{NodeId, NodeMask, VolumeNumber};
 use drbd::state::{ConnState, DiskState, ReplState, Role};
+use kernel::Administered;
 
 /// One node of a resource; its node id is its index.
 #[derive(Debug)]
@@ -17,14 +18,20 @@ pub struct Node {
     pub diskful: bool,
     /// What its engine last said.
     pub view: View,
-    /// The plan broke its disk at some time.
+    /// The plan, or a full thin pool, broke its disk at some time.
     pub was_broken: bool,
+    /// An administrator made its metadata anew, and it has not been UpToDate since.
+    pub made_anew: bool,
+    /// It lies in a thin pool, which fails its copies by design once it is full.
+    pub may_fail: bool,
     /// The plan is breaking its disk now.
     pub is_broken: bool,
     /// It broke its disk, and it has not been UpToDate on a good disk since.
     pub unwhole: bool,
-    /// An administrator made it StandAlone, or took it down.
-    pub asked_alone: bool,
+    /// Peers that an administrator had it leave; all, while it is taken down.
+    pub asked_alone: NodeMask,
+    /// An administrator took it down.
+    pub asked_down: bool,
     /// An administrator detached its disk.
     pub asked_detach: bool,
     /// An administrator outdated its disk, and it has not been UpToDate since.
@@ -33,6 +40,61 @@ pub struct Node {
     pub asked_invalid: bool,
     /// Towards these peers, an administrator connects it with `--discard-my-data`.
     pub asked_discard: NodeMask,
+    /// And did not wait for its I/O: it is Failed before it is Diskless.
+    pub asked_failure: bool,
+    /// What an administrator asked for and its engine has not answered.
+    pub underway: Vec<Administered>,
+}
+
+impl Node {
+    /// Is it StandAlone towards a peer that an administrator had it leave?
+    pub fn left_a_peer(&self) -> bool {
+        let alone = |peer: NodeId| self.view.conn.get(peer.index()) == Some(&ConnState::StandAlone);
+        self.view.role != Role::Unknown && self.asked_alone.iter().any(alone)
+    }
+
+    /// Is it, or will it be, StandAlone towards this peer on purpose?
+    pub fn may_leave(&self, peer: NodeId) -> bool {
+        let leaves = [Administered::Down, Administered::Disconnect(peer)];
+        self.asked_alone.has(peer) || self.underway.iter().any(|deed| leaves.contains(deed))
+    }
+
+    /// May its disk be Failed on purpose?
+    pub fn may_drop_its_disk(&self) -> bool {
+        self.asked_failure || self.underway.contains(&Administered::Detach { force: true })
+    }
+
+    /// Has it no disk because an administrator detached it?
+    pub fn is_bare(&self) -> bool {
+        self.asked_detach && self.view.disk.contains(&DiskState::Diskless)
+    }
+
+    /// Its host attaches its disks and connects it to the peers that it left: none of that is on
+    /// purpose any more.
+    pub fn is_adjusted(&mut self) {
+        let alone = |peer: NodeId| self.view.conn.get(peer.index()) == Some(&ConnState::StandAlone);
+        let (back, asked) = (self.asked_alone.iter().filter(|p| alone(*p)), self.asked_alone);
+        self.asked_alone = back.fold(asked, |asked, peer| asked.without(peer));
+        (self.asked_detach, self.asked_failure) = (false, false);
+    }
+
+    /// Its kernel is gone, and with it what an administrator had changed.
+    pub fn forgets(&mut self) {
+        self.asked_alone = NodeMask::NONE;
+        self.underway.clear();
+        (self.asked_down, self.asked_detach, self.asked_failure) = (false, false, false);
+    }
+
+    /// What its disk says now.
+    pub fn disk_is(&mut self, volume: usize, disk: DiskState) {
+        use DiskState::{Attaching, Detaching, Diskless, Failed};
+        let was = std::mem::replace(&mut self.view.disk[volume], disk);
+        self.made_anew &= self.view.disk.iter().any(|disk| *disk != DiskState::UpToDate);
+        let away = |disk: &DiskState| matches!(disk, Diskless | Detaching | Failed);
+        if matches!(was, Diskless | Attaching) && !self.view.disk.iter().any(away) {
+            (self.asked_detach, self.asked_failure) = (false, false);
+        }
+    }
 }
 
 /// What an engine said, notice by notice.
@@ -120,6 +182,11 @@ impl Resource {
     /// The node on a host.
     pub fn node_on(&self, host: usize) -> Option<usize> {
         self.nodes.iter().position(|n| n.host == host)
+    }
+
+    /// Is a copy broken, or not whole since, on another host than this?
+    pub fn is_unwhole_but(&self, host: Option<usize>) -> bool {
+        self.nodes.iter().any(|n| n.unwhole && Some(n.host) != host)
     }
 
     /// Nodes that should have a disk.

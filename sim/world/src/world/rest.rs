@@ -211,7 +211,7 @@ impl World {
         let copies = resource.nodes.iter().filter(|n| n.diskful);
         let on = copies.clone().filter(|n| self.hosts[n.host].is_acting()).count();
         let total = copies.clone().count();
-        if copies.clone().all(|n| n.was_broken) {
+        if copies.clone().all(|n| n.was_broken || n.made_anew) {
             return Some("last-copy-broken-by-plan");
         }
         if resource.quorum && on * 2 <= total && on < total {

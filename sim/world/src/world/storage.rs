@@ -30,11 +30,6 @@ fn peers(resource: &scenarios::Resource) -> u8 {
     config.max_peers
 }
 
-/// Does a host's pool hold less than its copies may take?
-pub(super) fn overcommits(scenario: &Scenario, host: &String) -> bool {
-    scenario.disk.thin_pool < promised(scenario, host)
-}
-
 /// The LVM of a host, if resources ask for it, and how many blocks of the disk it takes. The group
 /// has room to let the pool grow to all that may be promised.
 pub(super) fn group(scenario: &Scenario, host: &String) -> (Option<Lvm>, u64) {
