@@ -109,7 +109,7 @@ fn what_is_still_awaited_at_the_end_is_unmet() {
         "{ISOLATED}{}",
         r#"
 [[expect]]
-within = "10m"
+within = "28s"
 that = { vm = "vm-a", on = "bravo" }
 "#
     );
