@@ -281,7 +281,7 @@ impl Session {
             self.tally.judge(&engine::promises());
             if cli.drill.is_none() {
                 let (pool, tally) = (&mut self.pool, &mut self.tally);
-                trouble.extend(known::check(pool, asked, &common, tally).err());
+                trouble.extend(known::check(pool, asked, &common, tally, &self.stop).err());
             }
         }
         let interrupted = self.is_stopped();
