@@ -177,12 +177,13 @@ impl Script {
                 waiting.watch = Some(fresh(that));
             }
         }
-        let empty = self.steps.is_empty();
+        // Steps that may never strike are not waited for.
+        let at_once = self.left == 0;
         for watched in &mut self.watched {
             let lasts = watched.expect.kind == Expectation::Always;
             if watched.expect.after.is_none() {
                 watched.watch = Some(fresh(&watched.expect.that));
-                watched.since = (!lasts && empty).then_some(0);
+                watched.since = (!lasts && at_once).then_some(0);
             }
         }
     }
