@@ -224,6 +224,16 @@ impl Script {
         }
     }
 
+    /// Is it one that lasts, and was there no moment to look at it? Then it says nothing. Where it
+    /// comes after an optional step, that is as planned.
+    pub fn was_overlooked(&self, watched: &Watched) -> bool {
+        let after = watched.expect.after.as_ref();
+        let step = after.and_then(|id| self.steps.iter().find(|it| it.id.as_ref() == Some(id)));
+        let optional = step.is_some_and(|step| step.optional);
+        let lasts = !matches!(watched.expect.kind, Expectation::Within(_));
+        lasts && watched.since.is_none() && !watched.held && !optional
+    }
+
     /// Is there a condition to look at?
     pub fn is_watching(&self) -> bool {
         self.waiting.iter().any(|waiting| waiting.watch.is_some())

@@ -160,6 +160,8 @@ impl World {
             let within = matches!(watched.expect.kind, Expectation::Within(_));
             if within && !watched.over {
                 self.unmet(place, "was not seen before the run ended");
+            } else if self.script.was_overlooked(watched) {
+                self.unmet(place, "was never looked at");
             }
         }
     }
