@@ -30,6 +30,7 @@ mod watch_tests;
 
 pub use build::build;
 pub use marks::SOMETIMES;
+pub(crate) use plan::fault;
 
 use crate::check::{Promise, Tally};
 use crate::log::{Log, What};

@@ -235,7 +235,7 @@ fn fault_rows(draw: &mut Draw, bars: &[faults::Bar]) {
             letter: String::new(),
             word: bar.text.clone(),
         };
-        let hover = match bar.fault {
+        let hover = match bar.to > bar.from {
             true => format!("{}\n{} to {}", bar.text, time(bar.from), time(bar.to)),
             false => format!("{}\n{}", bar.text, time(bar.from)),
         };
