@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use models::Hash64;
 use scenarios::{Replay, Scenario};
+use sim::outcome::Shows;
 use sim::shrink::{Fails, Search};
 
 use super::job::{Done, Failed, Job, Severity, Source};
@@ -56,14 +57,13 @@ enum Verdict {
 
 /// Why no smaller plan is looked for, if that makes no sense.
 pub fn refused(job: &Job, failed: &Failed) -> Option<&'static str> {
-    let unmet = ["was not seen", "never came"].iter().any(|word| failed.what.contains(word));
     match failed.severity {
         Severity::Own | Severity::NotDeterministic => Some(""),
         _ if job.drill.is_some() || failed.at.is_none() => Some(""),
         // A limit of real time; that of simulated time says otherwise.
-        Severity::Limit if !failed.what.contains("round in circles") => Some(""),
+        Severity::Limit if failed.shows != Shows::Circles => Some(""),
         Severity::Expectation if failed.promise == "known" => Some(""),
-        Severity::Expectation if unmet && job.quirk.is_none() => {
+        Severity::Expectation if failed.shows == Shows::Missing && job.quirk.is_none() => {
             Some("what should have come does not come in a smaller plan either: see the whole one")
         }
         _ => None,

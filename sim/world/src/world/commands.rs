@@ -4,7 +4,7 @@
 use super::resource::{Resource, View};
 use super::{Deed, World};
 use crate::log::What as Line;
-use crate::outcome::Class;
+use crate::outcome::{Class, Shows};
 use drbd::state::{DiskState, Role};
 use kernel::{Administered, Power, ResFile, ResHost};
 use models::SimTime;
@@ -209,7 +209,7 @@ impl World {
     pub(super) fn end_of_commands(&mut self) {
         let unended = self.orders.running.values().find_map(|order| self.unended(order));
         if let Some(what) = unended {
-            self.fail(Class::Expectation, "expectation", what, None);
+            self.fail_as(Shows::Missing, (Class::Expectation, "expectation"), what, None);
         }
     }
 
