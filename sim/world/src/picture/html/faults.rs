@@ -13,7 +13,7 @@ pub struct Bar {
     pub from: u64,
     /// Until; the same for what happens at once.
     pub to: u64,
-    /// In words.
+    /// As the plan has it.
     pub text: String,
     /// A fault, or a repair or planned work?
     pub fault: bool,
@@ -41,7 +41,12 @@ pub fn bars(recording: &Recording, tracks: &BTreeMap<Track, Vec<Segment>>) -> Ve
             let moves = matches!(step.action, Do::MoveVm { .. });
             let fault = fault(&step.action).is_some() && !moves;
             let to = to.min(recording.end);
-            bars.push(Bar { from: step.at, to, text: words(&step.action), fault });
+            bars.push(Bar {
+                from: step.at,
+                to,
+                text: scenarios::describe_step(&step.action),
+                fault,
+            });
         }
     }
     bars
@@ -155,60 +160,13 @@ fn ends(later: &Do, earlier: &Do) -> bool {
     }
 }
 
-/// The step as one would tell it.
-fn words(action: &Do) -> String {
-    let on = |network: &Option<String>| {
-        network.as_ref().map_or(String::new(), |network| format!(" ({network})"))
-    };
-    match action {
-        Do::PowerOff { host } => format!("{host}: power off"),
-        Do::Boot { host } => format!("{host}: power on"),
-        Do::Crash { host } => format!("{host}: kernel crash"),
-        Do::Shutdown { host, network_first: true } => format!("{host}: shutdown, network first"),
-        Do::Shutdown { host, .. } => format!("{host}: shutdown"),
-        Do::Freeze { host } => format!("{host}: frozen"),
-        Do::Thaw { host } => format!("{host}: goes on"),
-        Do::Cut { from, to, network, both } => {
-            let way = if *both { "↔" } else { "→" };
-            format!("cut {from} {way} {to}{}", on(network))
-        }
-        Do::Mend { from, to, network, .. } => format!("mend {from} → {to}{}", on(network)),
-        Do::Isolate { host, network } => format!("{host}: isolated{}", on(network)),
-        Do::Rejoin { host, network } => format!("{host}: rejoins{}", on(network)),
-        Do::SwitchOff { network } => format!("switch {network} off"),
-        Do::SwitchOn { network } => format!("switch {network} on"),
-        Do::Loss { network, ppm } => {
-            format!("{network}: {}.{:02} % loss", ppm / 10_000, ppm / 100 % 100)
-        }
-        Do::Latency { network, latency } => {
-            format!("{network}: latency up to {}", super::span(latency.1))
-        }
-        Do::DiskError { host, resource, read, write } => {
-            let what = match (read, write) {
-                (true, true) => "all I/O fails",
-                (true, false) => "reads fail",
-                _ => "writes fail",
-            };
-            format!("{host}: {what} on {resource}'s disk")
-        }
-        Do::DiskRepair { host, resource } => format!("{host}: {resource}'s disk is repaired"),
-        Do::DiskStall { host, .. } => format!("{host}: disk stalls"),
-        Do::BitRot { host, resource, blocks } => {
-            format!("{host}: {blocks} blocks of {resource} rot")
-        }
-        Do::DiskLies { host } => format!("{host}: disk lies about flushes"),
-        Do::MoveVm { vm, to: Some(to) } => format!("{vm} moves to {to}"),
-        Do::MoveVm { vm, to: None } => format!("{vm} is stopped"),
-        Do::Run { on, command, .. } => format!("{on}$ {command}"),
-        Do::HealAll => "everything is repaired".to_owned(),
-        other => scenarios::describe_step(other),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::picture::Struck;
+
+    const ONE_WAY: &str = "cut = { from = \"a\", to = \"b\" }";
+    const BOTH_WAYS: &str = "cut = { from = \"a\", to = \"b\", both = true }";
 
     /// Bars of these actions, in a pool of two networks; the run ends at time 9.
     fn drawn(actions: Vec<(u64, Do)>) -> Vec<Bar> {
@@ -243,7 +201,8 @@ mod tests {
             (5, mend("b", "a", None, true)),
             (7, cut(None, false)),
         ]);
-        let expected = [(1, 5, "cut a ↔ b"), (2, 4, "storage: 1.50 % loss"), (7, 9, "cut a → b")];
+        let loss = "loss = { network = \"storage\", share = \"15000ppm\" }";
+        let expected = [(1, 5, BOTH_WAYS), (2, 4, loss), (7, 9, ONE_WAY)];
         assert_eq!(spans(&bars), expected);
         assert!(bars.iter().all(|bar| bar.fault));
     }
@@ -255,7 +214,7 @@ mod tests {
             (3, mend("a", "b", None, false)),
             (6, mend("b", "a", None, false)),
         ];
-        assert_eq!(spans(&drawn(one_way)), [(1, 6, "cut a ↔ b")]);
+        assert_eq!(spans(&drawn(one_way)), [(1, 6, BOTH_WAYS)]);
         let storage = Some("storage");
         let one_network = vec![
             (1, cut(None, false)),
@@ -263,7 +222,8 @@ mod tests {
             (4, mend("a", "b", storage, false)),
             (6, mend("a", "b", Some("management"), false)),
         ];
-        let expected = [(1, 6, "cut a → b"), (2, 4, "cut a → b (storage)")];
+        let part = "cut = { from = \"a\", to = \"b\", network = \"storage\" }";
+        let expected = [(1, 6, ONE_WAY), (2, 4, part)];
         assert_eq!(spans(&drawn(one_network)), expected);
         let rejoin = |network| Do::Rejoin { host: "b".into(), network };
         let rejoins = vec![
@@ -272,7 +232,8 @@ mod tests {
             (4, rejoin(Some("management".to_owned()))),
             (6, rejoin(None)),
         ];
-        let expected = [(1, 6, "b: isolated"), (2, 6, "cut a ↔ b (storage)")];
+        let part = "cut = { from = \"a\", to = \"b\", network = \"storage\", both = true }";
+        let expected = [(1, 6, "isolate = \"b\""), (2, 6, part)];
         assert_eq!(spans(&drawn(rejoins)), expected);
     }
 
