@@ -75,7 +75,7 @@ pub(crate) fn expects(scenario: &Scenario) -> Check {
         }
         let place = match expect.kind {
             Expectation::Within(ns) => {
-                range(&format!("{path}.within"), (0, ns), HORIZON_MAX)?;
+                in_time(&format!("{path}.within"), ns, scenario)?;
                 format!("{path}.that")
             }
             kind => format!("{path}.{}", kind.key()),
@@ -93,6 +93,15 @@ pub(crate) fn expects(scenario: &Scenario) -> Check {
         }
     }
     Ok(())
+}
+
+/// A deadline past the end of the run is none.
+fn in_time(path: &str, within: u64, scenario: &Scenario) -> Check {
+    if within <= scenario.horizon {
+        return Ok(());
+    }
+    let remedy = format!("use at most the horizon, {}", DURATION.format(scenario.horizon));
+    fail(path, "longer than the run", remedy)
 }
 
 /// Worlds and parts of the stack exist; known failures are of worlds and say what brings them.

@@ -343,6 +343,22 @@ fn a_run_that_cannot_be_kept_is_reported() {
     assert!(text(&logged.stderr).contains("no log: target/sim/runs/last"));
 }
 
+/// Results that cannot be written take nothing from the verdict.
+#[test]
+fn results_that_cannot_be_written_hide_no_failure() {
+    let folder = scratch("json-full");
+    let run = ["--seed", "3", "--no-shrink", "--json", "/dev/full"];
+    let ends = |args: &[&str], expected: i32, word: &str| {
+        let output = sim(&folder, &[&run[..], args].concat());
+        let said = text(&output.stdout);
+        assert_eq!(code(&output), expected, "{said}");
+        assert!(said.contains(word), "{word:?} is not in {said}");
+        assert!(text(&output.stderr).contains("error: --json /dev/full: "), "{said}");
+    };
+    ends(&["--drill", "panic"], 12, "PANIC");
+    ends(&[], 1, "1 passed, 0 failed");
+}
+
 /// The bound is for one run; a panic, whose backtrace takes more, is no part of it.
 #[test]
 fn a_run_stays_within_its_memory() {

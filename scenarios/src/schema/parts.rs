@@ -206,7 +206,7 @@ const EXPECT: Part = Part {
             "within",
             Quantity(Duration),
             "one of three",
-            "`that` holds at least once in this time.",
+            "`that` holds at least once in this time; no longer than the run.",
         ),
         may("that", Table(&CONDITION), "with `within`", "The condition."),
         may(

@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods)] // the wall limit of a run is about the machine's own clock
 
+use crate::outcome::Shows;
 use crate::world::World;
 use std::time::{Duration, Instant};
 
@@ -37,11 +38,13 @@ impl Limits {
         self.turns = self.turns.wrapping_add(1);
         let most = self.most;
         if world.events() - self.events > most {
-            world.cut_short(format!(
+            let what = format!(
                 "more than {most} events in one simulated second: the run goes round in circles"
-            ));
+            );
+            world.cut_short(Shows::Circles, what);
         } else if self.turns.is_multiple_of(TURNS) && self.started.elapsed() > self.wall {
-            world.cut_short(format!("cut after {} s of wall time", self.wall.as_secs()));
+            let what = format!("cut after {} s of wall time", self.wall.as_secs());
+            world.cut_short(Shows::Slow, what);
         }
         !world.has_failed()
     }
@@ -107,7 +110,7 @@ mod tests {
             let outcome = world.finish();
             let failure = outcome.failure.expect("it is cut");
             assert_eq!((failure.class, failure.promise), (Class::Limit, "limit"));
-            assert!(failure.what.contains("round in circles"), "{}", failure.what);
+            assert_eq!(failure.shows, Shows::Circles, "{}", failure.what);
             (outcome.trace_hash, outcome.events, failure.at)
         };
         assert_eq!(cut(), cut());

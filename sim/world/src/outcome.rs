@@ -1,6 +1,7 @@
 //! What a run says about itself.
 
 use crate::picture::Recording;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How to run a scenario.
@@ -93,11 +94,27 @@ impl Class {
     }
 }
 
+/// What a failure shows: it decides whether a smaller plan is worth looking for.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+pub enum Shows {
+    /// Something was seen that is wrong.
+    #[default]
+    Wrong,
+    /// Something that had to be seen was not.
+    Missing,
+    /// More events than a simulated second can hold.
+    Circles,
+    /// Real time was up.
+    Slow,
+}
+
 /// Why a run failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// Class.
     pub class: Class,
+    /// What it shows.
+    pub shows: Shows,
     /// The promise, or `panic`, `limit`.
     pub promise: &'static str,
     /// Simulated time in ns.

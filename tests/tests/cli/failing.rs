@@ -115,6 +115,10 @@ fn a_failing_plan_is_shrunk_to_what_matters_and_replays() {
     let noisy = fixture("noisy.toml");
     let run = ["--file", &noisy, "--seed", "1", "--quirk", QUIRK, "--shrink-time", "1ms"];
     assert_eq!(plain(&said(&folder, &run).1), plain(&report));
+    // With another value it is another plan.
+    let other = [&run[..], &["--set", "vm-a.io.depth=9"]].concat();
+    let (code, other) = said(&folder, &other);
+    assert!(code == 10 && other.contains("(time was up)"), "{other}");
 }
 
 #[test]

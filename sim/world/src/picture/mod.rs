@@ -53,6 +53,8 @@ pub struct About<'a> {
 pub struct Cast {
     /// Hosts by index.
     pub hosts: Vec<String>,
+    /// Networks by index.
+    pub networks: Vec<String>,
     /// Resources by index.
     pub resources: Vec<Part>,
     /// VMs by index.

@@ -98,3 +98,16 @@ fn a_run_of_nothing_can_be_drawn() {
     assert!(page.contains("no faults") && page.ends_with("</html>\n"));
     assert_eq!(jsonl::jsonl(&recording, &about(&outcome, "x")).lines().count(), 1);
 }
+
+#[test]
+fn words_of_a_plan_are_drawn_as_they_are() {
+    let outcome = isolated(false);
+    let command = "echo HEIGHT WIDTH {height} %s $1".to_owned();
+    let exit = scenarios::Exit::Any;
+    let action = Do::Run { on: "alpha".to_owned(), command: command.clone(), exit };
+    let steps = vec![Struck { at: 5, seq: 0, id: None, action }];
+    let recording = Recording { steps, end: 10, ..Recording::default() };
+    let page = html::page(&recording, &about(&outcome, "x"));
+    assert_eq!(page.matches("HEIGHT").count(), page.matches(command.as_str()).count());
+    assert!(page.contains(&command));
+}

@@ -128,7 +128,7 @@ mod tests {
         let (name, nodes) = ("vol-a".to_owned(), vec![(0, true), (1, true)]);
         let part = Part { name, volumes: 1, bytes: 0, nodes };
         let hosts = ["alpha", "bravo"].map(str::to_owned).to_vec();
-        Cast { hosts, resources: vec![part], vms: Vec::new() }
+        Cast { hosts, resources: vec![part], ..Cast::default() }
     }
 
     #[test]

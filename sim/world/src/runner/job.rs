@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use sim::outcome::{Class, HostRow, LogLine, Outcome};
+use sim::outcome::{Class, HostRow, LogLine, Outcome, Shows};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -161,6 +161,8 @@ pub type Row = [String; 7];
 pub struct Failed {
     /// Class.
     pub severity: Severity,
+    /// What it shows.
+    pub shows: Shows,
     /// The promise, or `panic`, `limit`, `determinism`, `plan`.
     pub promise: String,
     /// Simulated time, if there was one.
@@ -182,6 +184,7 @@ impl Failed {
     pub fn bare(severity: Severity, promise: &str, what: String) -> Failed {
         Failed {
             severity,
+            shows: Shows::default(),
             promise: promise.to_owned(),
             at: None,
             what,
@@ -251,6 +254,7 @@ impl Done {
         self.sometimes = outcome.sometimes;
         self.failed = outcome.failure.map(|failure| Failed {
             severity: failure.class.into(),
+            shows: failure.shows,
             promise: failure.promise.to_owned(),
             at: Some(failure.at),
             what: failure.what,

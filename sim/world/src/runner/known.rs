@@ -9,18 +9,31 @@ use super::pool::Pool;
 use super::queue::Common;
 use crate::cli::Asked;
 use crate::report::tally::{Known, Tally};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Seeds of which one has to break the promise.
 const SEEDS: u64 = 16;
 /// Indexes of these runs begin here: no other has them.
 const FIRST: u64 = 1 << 57;
 
-/// Runs each scenario that was asked for as it stands with the quirk that it names.
+/// What came of a scenario with its quirk.
+enum Found {
+    /// The first seed under which the promise breaks.
+    Breaks(u64),
+    /// None does: the first run, and what else broke.
+    Instead(Box<Done>, String),
+    /// Nobody waits for it any more.
+    Stopped,
+}
+
+/// Runs each scenario that was asked for as it stands with the quirk that it names; until `stop` is
+/// set, by Ctrl-C.
 pub fn check(
     pool: &mut Pool,
     asked: &Asked,
     common: &Common,
     tally: &mut Tally,
+    stop: &AtomicBool,
 ) -> Result<(), String> {
     let sources = asked.batches.iter().filter(|(_, seeds)| seeds.holds(0));
     for (index, source) in (FIRST..).zip(sources.flat_map(|(sources, _)| sources)) {
@@ -33,13 +46,13 @@ pub fn check(
         let common = common.job(index, source.clone(), 0);
         // The log that is asked for is that of the run itself.
         let job = Job { quirk: Some(quirk.clone()), keep: None, ..common };
-        match first(pool, &job, breaks)? {
-            Ok(seed) => {
+        match first(pool, &job, breaks, stop)? {
+            Found::Breaks(seed) => {
                 tally.passed += 1;
                 let (quirk, breaks) = (quirk.clone(), breaks.clone());
                 tally.known.push(Known { scenario: scenario.name, quirk, breaks, seed });
             }
-            Err((done, instead)) => {
+            Found::Instead(done, instead) => {
                 let what = format!(
                     "with the quirk {quirk} it should break {breaks}, but none of {SEEDS} seeds \
                      does{instead}"
@@ -47,23 +60,22 @@ pub fn check(
                 let failed = Failed::bare(Severity::Expectation, "known", what);
                 tally.fail(job, *done, failed);
             }
+            Found::Stopped => break,
         }
     }
     Ok(())
 }
 
-/// The first seed under which the promise breaks; else the first run, and what else broke.
-fn first(
-    pool: &mut Pool,
-    job: &Job,
-    breaks: &str,
-) -> Result<Result<u64, (Box<Done>, String)>, String> {
+fn first(pool: &mut Pool, job: &Job, breaks: &str, stop: &AtomicBool) -> Result<Found, String> {
     let mut instead = String::new();
     let mut zero = None;
     for seed in 0..SEEDS {
+        if stop.load(Ordering::Relaxed) {
+            return Ok(Found::Stopped);
+        }
         let mut done = run(pool, Job { seed, ..job.clone() })?;
         match done.failed.take() {
-            Some(failed) if failed.promise == breaks => return Ok(Ok(seed)),
+            Some(failed) if failed.promise == breaks => return Ok(Found::Breaks(seed)),
             Some(failed) if instead.is_empty() => {
                 instead = format!("; seed {seed} breaks {}", failed.promise);
             }
@@ -71,5 +83,5 @@ fn first(
         }
         zero.get_or_insert(done);
     }
-    Ok(Err((Box::new(zero.unwrap_or_default()), instead)))
+    Ok(Found::Instead(Box::new(zero.unwrap_or_default()), instead))
 }

@@ -177,8 +177,9 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
     };
     // The second run of a seed is another process's, also when only one may run at a time.
     let pool = Pool::new(if cli.twice { jobs.max(2) } else { jobs })?;
-    let mut session = Session {
+    let session = Session {
         pool,
+        cores,
         jobs,
         twice: cli.twice,
         stops_at_failure: (asked.time.is_some() || asked.quirk.is_some()) && !cli.keep_going,
@@ -190,46 +191,7 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         next: 0,
         stop,
     };
-    session.run()?;
-    let interrupted = session.stop.load(Ordering::Relaxed);
-    let wall = session.progress.elapsed();
-    if !interrupted && asked.quirk.is_none() {
-        session.tally.judge(&engine::promises());
-        if cli.drill.is_none() {
-            known::check(&mut session.pool, asked, &common, &mut session.tally)?;
-        }
-    }
-    let shrinking = keep::Shrinking {
-        time: (!cli.no_shrink && !interrupted).then_some(cli.shrink_time),
-        jobs: cli.jobs.map_or(cores, usize::from),
-        stop: &session.stop,
-    };
-    let (tally, progress) = (&mut session.tally, &mut session.progress);
-    let kept = keep::keep(&mut session.pool, tally, &commit, &shrinking, progress);
-    session.progress.clear();
-    if cli.log == Log::Full {
-        // Without a log there is still a verdict.
-        keep::print_log().unwrap_or_else(|message| eprintln!("no log: {message}"));
-    }
-    let passed = passed(cli, asked, common, &mut session)?;
-    let mut tally = session.tally;
-    let frame = Frame {
-        commit: &commit,
-        wall,
-        kept: &kept,
-        passed: passed.as_ref(),
-        twice: cli.twice,
-        quirk: asked.quirk.as_deref(),
-        interrupted,
-        replay: asked.replay.as_ref(),
-        skips: &asked.skips,
-        width: report::progress::width(&std::io::stdout()),
-    };
-    let code = reported(&mut tally, &frame);
-    if let Some(path) = &cli.json {
-        json::write(path, &json::document(&mut tally, &frame, code))?;
-    }
-    Ok(code)
+    Ok(session.verdict(cli, asked, common, &commit))
 }
 
 /// Prints the report; the exit code of all.
@@ -247,21 +209,6 @@ fn reported(tally: &mut Tally, frame: &Frame) -> u8 {
         eprintln!("{}", text.lines().last().unwrap_or_default());
     }
     told(said, code)
-}
-
-/// Keeps the one run that passed, if its pictures were asked for.
-fn passed(
-    cli: &Cli,
-    asked: &Asked,
-    common: Common,
-    session: &mut Session,
-) -> Result<Option<Kept>, String> {
-    let one = Queue::total(asked) == Some(1) && session.tally.passed == 1;
-    if !one || !(cli.trace || cli.html) {
-        return Ok(None);
-    }
-    let ticket = Queue::new(asked, common).next(0, true);
-    ticket.map(|ticket| keep::keep_passed(&mut session.pool, &ticket.job)).transpose()
 }
 
 /// A seed means little after a change of the code; the plan is the same.
@@ -294,6 +241,8 @@ fn interrupts() -> Arc<AtomicBool> {
 /// An invocation under way.
 struct Session {
     pool: Pool,
+    /// Of the machine.
+    cores: usize,
     /// Runs at the same time.
     jobs: usize,
     twice: bool,
@@ -310,13 +259,98 @@ struct Session {
     stop: Arc<AtomicBool>,
 }
 
+/// Why no more runs are made.
+#[derive(PartialEq, Eq, Debug)]
+enum Stopped {
+    /// A failure is enough: later runs are not told of.
+    AtFailure,
+    /// All are made, or time is up, or somebody stopped it.
+    Otherwise,
+}
+
 impl Session {
+    /// Makes the runs, looks at what failed, and tells it; the exit code. What goes wrong on the
+    /// way is told after the verdict: it takes nothing from a failure that was found.
+    fn verdict(mut self, cli: &Cli, asked: &Asked, common: Common, commit: &str) -> u8 {
+        let mut trouble: Vec<String> = Vec::new();
+        let ran = self.run();
+        let wall = self.progress.elapsed();
+        let whole = ran.is_ok();
+        trouble.extend(ran.err());
+        if whole && !self.is_stopped() && asked.quirk.is_none() {
+            self.tally.judge(&engine::promises());
+            if cli.drill.is_none() {
+                let (pool, tally) = (&mut self.pool, &mut self.tally);
+                trouble.extend(known::check(pool, asked, &common, tally, &self.stop).err());
+            }
+        }
+        let interrupted = self.is_stopped();
+        // Without workers nothing is made again.
+        let kept = if whole { self.kept(cli, commit) } else { BTreeMap::new() };
+        self.progress.clear();
+        if cli.log == Log::Full {
+            // Without a log there is still a verdict.
+            keep::print_log().unwrap_or_else(|message| eprintln!("no log: {message}"));
+        }
+        let passed = self.passed(cli, asked, common).unwrap_or_else(|message| {
+            trouble.push(message);
+            None
+        });
+        let frame = Frame {
+            commit,
+            wall,
+            kept: &kept,
+            passed: passed.as_ref(),
+            twice: cli.twice,
+            quirk: asked.quirk.as_deref(),
+            interrupted,
+            replay: asked.replay.as_ref(),
+            skips: &asked.skips,
+            width: report::progress::width(&std::io::stdout()),
+        };
+        let code = reported(&mut self.tally, &frame);
+        let code = trouble.into_iter().fold(code, |code, message| told(Err(message), code));
+        let Some(path) = &cli.json else { return code };
+        told(json::write(path, &json::document(&mut self.tally, &frame, code)), code)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what failed, and shrinks it.
+    fn kept(&mut self, cli: &Cli, commit: &str) -> BTreeMap<u64, Kept> {
+        let shrinking = keep::Shrinking {
+            time: (!cli.no_shrink && !self.is_stopped()).then_some(cli.shrink_time),
+            jobs: cli.jobs.map_or(self.cores, usize::from),
+            stop: &self.stop,
+        };
+        keep::keep(&mut self.pool, &mut self.tally, commit, &shrinking, &mut self.progress)
+    }
+
+    /// Keeps the one run that passed, if its pictures were asked for.
+    fn passed(&mut self, cli: &Cli, asked: &Asked, common: Common) -> Result<Option<Kept>, String> {
+        let one = Queue::total(asked) == Some(1) && self.tally.passed == 1;
+        if !one || !(cli.trace || cli.html) {
+            return Ok(None);
+        }
+        let ticket = Queue::new(asked, common).next(0, true);
+        ticket.map(|ticket| keep::keep_passed(&mut self.pool, &ticket.job)).transpose()
+    }
+
     /// Until all runs are made, time is up, a failure ends it, or somebody does.
     fn run(&mut self) -> Result<(), String> {
-        loop {
-            if self.stop.load(Ordering::Relaxed) {
-                break;
+        let ran = self.rounds();
+        if ran != Ok(Stopped::AtFailure) {
+            for (_, (job, done)) in std::mem::take(&mut self.ready) {
+                self.tally.add(job, done);
             }
+        }
+        ran.map(|_| ())
+    }
+
+    fn rounds(&mut self) -> Result<Stopped, String> {
+        while !self.is_stopped() {
             self.hand_out();
             if self.pool.busy() == 0 && !self.queue.has_second() {
                 break;
@@ -325,14 +359,11 @@ impl Session {
                 self.heard(worker, ticket, done);
             }
             if self.release() && self.stops_at_failure {
-                return Ok(());
+                return Ok(Stopped::AtFailure);
             }
             self.progress.tick(&self.tally);
         }
-        for (_, (job, done)) in std::mem::take(&mut self.ready) {
-            self.tally.add(job, done);
-        }
-        Ok(())
+        Ok(Stopped::Otherwise)
     }
 
     fn hand_out(&mut self) {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use models::Hash64;
 use scenarios::{Replay, Scenario};
+use sim::outcome::Shows;
 use sim::shrink::{Fails, Search};
 
 use super::job::{Done, Failed, Job, Severity, Source};
@@ -24,6 +25,8 @@ use crate::report::text;
 pub const SHRUNK_FILE: &str = "shrunk.toml";
 /// Begins the line of the file's comment that is told again.
 const SUMMARY: &str = "Shrunk: ";
+/// Begins the line that says which plan it was, see [`key`].
+const PLAN: &str = "Plan: ";
 /// Other seeds under which the result is tried.
 const OTHERS: u64 = 16;
 /// Longest wait for a worker.
@@ -54,14 +57,13 @@ enum Verdict {
 
 /// Why no smaller plan is looked for, if that makes no sense.
 pub fn refused(job: &Job, failed: &Failed) -> Option<&'static str> {
-    let unmet = ["was not seen", "never came"].iter().any(|word| failed.what.contains(word));
     match failed.severity {
         Severity::Own | Severity::NotDeterministic => Some(""),
         _ if job.drill.is_some() || failed.at.is_none() => Some(""),
         // A limit of real time; that of simulated time says otherwise.
-        Severity::Limit if !failed.what.contains("round in circles") => Some(""),
+        Severity::Limit if failed.shows != Shows::Circles => Some(""),
         Severity::Expectation if failed.promise == "known" => Some(""),
-        Severity::Expectation if unmet && job.quirk.is_none() => {
+        Severity::Expectation if failed.shows == Shows::Missing && job.quirk.is_none() => {
             Some("what should have come does not come in a smaller plan either: see the whole one")
         }
         _ => None,
@@ -77,11 +79,11 @@ pub fn shrink(
 ) -> Result<Shrunk, String> {
     let (job, done, failed) = failing;
     let path = folder.join(SHRUNK_FILE);
-    if let Some(summary) = told_before(&path, job, failed, means.commit) {
+    let plan = job.source.scenario(job.seed, &job.settings)?.0;
+    if let Some(summary) = told_before(&path, &plan, (job, failed), means.commit) {
         return Ok(Shrunk { file: path.display().to_string(), summary });
     }
     let began = Instant::now();
-    let plan = job.source.scenario(job.seed, &job.settings)?.0;
     let fails = Fails { breaks: failed.promise.clone(), at: failed.at.unwrap_or(plan.horizon) };
     let mut tries = Tries::new(job, done, failed, means)?;
     let mut search = Search::new(&plan, &fails);
@@ -117,14 +119,20 @@ pub fn shrink(
     let best = search.best();
     let others = tries.others(best)?;
     let summary = Summary { plan: &plan, best, events: (done.events, events), others, cut };
-    let comment = comment(failing, &summary.text(), means.commit);
+    let comment = comment(failing, &summary, means.commit);
     let named = named(best.clone(), failing, means.commit);
     write(&path, &scenarios::write_with_comment(&named, &comment))?;
     Ok(Shrunk { file: path.display().to_string(), summary: summary.text() })
 }
 
 /// The result of an earlier invocation: the same run of the same code shrinks to the same plan.
-fn told_before(path: &Path, job: &Job, failed: &Failed, commit: &str) -> Option<String> {
+/// A file of the same name may have been edited meanwhile, or be run with other values.
+fn told_before(
+    path: &Path,
+    plan: &Scenario,
+    (job, failed): (&Job, &Failed),
+    commit: &str,
+) -> Option<String> {
     if commit.ends_with("-dirty") || commit.starts_with("unknown") {
         return None;
     }
@@ -134,7 +142,9 @@ fn told_before(path: &Path, job: &Job, failed: &Failed, commit: &str) -> Option<
         && replay.seed == job.seed
         && replay.quirk == job.quirk
         && replay.breaks == failed.promise;
-    let summary = text.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(SUMMARY))?;
+    let said = |head| text.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(head));
+    let same = same && said(PLAN) == Some(plan_line(plan).as_str());
+    let summary = said(SUMMARY)?;
     // What was cut short may become smaller in another try.
     (same && !summary.contains('(')).then(|| summary.trim_end_matches('.').to_owned())
 }
@@ -152,13 +162,19 @@ fn named(mut plan: Scenario, (job, _, failed): (&Job, &Done, &Failed), commit: &
     plan
 }
 
-fn comment((job, _, failed): (&Job, &Done, &Failed), summary: &str, commit: &str) -> String {
+fn comment((job, _, failed): (&Job, &Done, &Failed), summary: &Summary, commit: &str) -> String {
     let mut out = format!("{} {}\n", failed.severity.label(), failed.promise);
     failed.what.lines().for_each(|line| out += &format!("  {line}\n"));
     if let Some(quirk) = &job.quirk {
         out += &format!("with the quirk {quirk} on\n");
     }
-    out + &format!("{SUMMARY}{summary}.\nWritten at {commit}.\n")
+    let (plan, summary) = (plan_line(summary.plan), summary.text());
+    out + &format!("{SUMMARY}{summary}.\n{PLAN}{plan}\nWritten at {commit}.\n")
+}
+
+/// As the comment names a plan.
+fn plan_line(plan: &Scenario) -> String {
+    format!("{:#018x}", key(plan))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

@@ -136,8 +136,8 @@ fn in_order(plan: &Scenario) -> Vec<&Step> {
     steps
 }
 
-/// Something broken: what, of which host or network, towards which.
-type Open<'a> = (&'static str, &'a str, &'a str);
+/// Something broken: what, of which host or network, towards which, on which network.
+type Open<'a> = (&'static str, &'a str, &'a str, &'a str);
 
 /// Is everything that was broken mended in the end?
 fn is_healed(plan: &Scenario) -> bool {
@@ -145,7 +145,14 @@ fn is_healed(plan: &Scenario) -> bool {
     for step in in_order(plan) {
         match &step.action {
             Do::HealAll => open.clear(),
-            Do::Rejoin { host, .. } => open.retain(|(_, from, to)| from != host && to != host),
+            // Also what was cut one by one.
+            Do::Rejoin { host, network } => {
+                let on = on(plan, network.as_deref());
+                open.retain(|(what, from, to, network)| {
+                    let link = ["alone", "cut"].contains(what) && (from == host || to == host);
+                    !(link && on.contains(network))
+                });
+            }
             action => {
                 for (what, broken) in touched(plan, action) {
                     if broken {
@@ -160,28 +167,37 @@ fn is_healed(plan: &Scenario) -> bool {
     open.is_empty()
 }
 
+/// The networks that a step names: one, or all.
+fn on<'a>(plan: &'a Scenario, network: Option<&'a str>) -> Vec<&'a str> {
+    network.map_or_else(|| plan.network.keys().map(String::as_str).collect(), |it| vec![it])
+}
+
 /// What a step breaks (`true`) or mends.
-fn touched<'a>(plan: &Scenario, action: &'a Do) -> Vec<(Open<'a>, bool)> {
-    let one = |what, of: &'a str, broken| vec![((what, of, ""), broken)];
-    let ways = |from: &'a str, to: &'a str, both: bool, broken| {
-        let back = both.then_some((("cut", to, from), broken));
-        std::iter::once((("cut", from, to), broken)).chain(back).collect()
+fn touched<'a>(plan: &'a Scenario, action: &'a Do) -> Vec<(Open<'a>, bool)> {
+    let one = |what, of: &'a str, broken| vec![((what, of, "", ""), broken)];
+    let links = |what, from: &'a str, to: &'a str, network: &'a Option<String>, broken| {
+        let on = on(plan, network.as_deref()).into_iter();
+        on.map(move |network| ((what, from, to, network), broken))
+    };
+    let ways = |from, to, network, both: bool, broken| {
+        let back = both.then(|| links("cut", to, from, network, broken));
+        links("cut", from, to, network, broken).chain(back.into_iter().flatten()).collect()
     };
     match action {
         Do::PowerOff { host } | Do::Shutdown { host, .. } => one("off", host, true),
         Do::Boot { host } => one("off", host, false),
         Do::Freeze { host } => one("frozen", host, true),
         Do::Thaw { host } => one("frozen", host, false),
-        Do::Isolate { host, .. } => one("alone", host, true),
-        Do::Cut { from, to, both, .. } => ways(from, to, *both, true),
-        Do::Mend { from, to, both, .. } => ways(from, to, *both, false),
+        Do::Isolate { host, network } => links("alone", host, "", network, true).collect(),
+        Do::Cut { from, to, network, both } => ways(from, to, network, *both, true),
+        Do::Mend { from, to, network, both } => ways(from, to, network, *both, false),
         Do::SwitchOff { network } => one("switch", network, true),
         Do::SwitchOn { network } => one("switch", network, false),
         Do::Loss { network, ppm } => {
             one("loss", network, *ppm > plan.network.get(network).map_or(0, |it| it.loss))
         }
-        Do::DiskError { host, resource, .. } => vec![(("disk", host, resource), true)],
-        Do::DiskRepair { host, resource } => vec![(("disk", host, resource), false)],
+        Do::DiskError { host, resource, .. } => vec![(("disk", host, resource, ""), true)],
+        Do::DiskRepair { host, resource } => vec![(("disk", host, resource, ""), false)],
         Do::DiskLies { host } => one("lies", host, true),
         Do::DiskHonest { host } => one("lies", host, false),
         Do::MoveVm { vm, to } => one("vm", vm, to.is_none()),

@@ -1,7 +1,7 @@
 //! One change that makes a plan smaller.
 
 use super::repair::{drop_steps, repair};
-use scenarios::{BLOCK, Do, Io, Scenario};
+use scenarios::{BLOCK, Do, Expectation, Io, Scenario};
 
 /// Something to leave out, or to make simpler.
 #[derive(Clone, PartialEq, Debug)]
@@ -95,6 +95,12 @@ impl Edit {
             Edit::Size(resource, size) => smaller(&mut new, *resource, *size),
             Edit::Option(resource, name) => drop(new.resource[*resource].options.remove(name)),
             Edit::Default(part) => default(&mut new, part),
+        }
+        for expect in &mut new.expect {
+            if let Expectation::Within(within) = &mut expect.kind {
+                // None is longer than the run; a whole run is as late as it gets.
+                *within = (*within).min(new.horizon);
+            }
         }
         let mut new = repair(new)?;
         new.step.sort_by_key(|step| step.when.time().unwrap_or(u64::MAX));

@@ -107,3 +107,41 @@ fn what_a_host_leaves_behind_goes_with_it() {
         assert!(!text.contains(&format!("\"{name}\"")), "{name} in {text}");
     }
 }
+
+/// A plan of these actions, a second apart, of which recovery is demanded: is all mended?
+fn heals(actions: Vec<Do>) -> bool {
+    let mut plan = crate::bench::lifetime::scenario();
+    let network = plan.network.values().next().cloned().expect("a network");
+    plan.network = ["storage", "management"].map(|name| (name.to_owned(), network.clone())).into();
+    plan.heals = true;
+    let times = (1..).map(|second| second * 1_000_000_000);
+    plan.step = times.zip(actions).map(|(at, action)| Step::at(at, action)).collect();
+    !budget::broken(&plan).contains(&budget::Rule::NotHealed)
+}
+
+#[test]
+fn who_rejoins_is_neither_switched_on_nor_whole() {
+    let host = || "alpha".to_owned();
+    let rejoin = |network: Option<&str>| {
+        let network = network.map(str::to_owned);
+        Do::Rejoin { host: host(), network }
+    };
+    let broken =
+        [Do::PowerOff { host: host() }, Do::Freeze { host: host() }, Do::DiskLies { host: host() }];
+    for action in broken {
+        assert!(!heals(vec![action.clone(), rejoin(None)]), "{action:?}");
+    }
+    let isolate = |network: Option<&str>| {
+        let network = network.map(str::to_owned);
+        Do::Isolate { host: host(), network }
+    };
+    assert!(heals(vec![isolate(None), rejoin(None)]));
+    assert!(heals(vec![isolate(Some("storage")), rejoin(None)]));
+    assert!(heals(vec![isolate(Some("storage")), rejoin(Some("storage"))]));
+    assert!(!heals(vec![isolate(None), rejoin(Some("storage"))]));
+    assert!(!heals(vec![isolate(Some("management")), rejoin(Some("storage"))]));
+    let to = "bravo".to_owned();
+    let cut = Do::Cut { from: host(), to, network: Some("storage".to_owned()), both: true };
+    assert!(heals(vec![cut.clone(), rejoin(None)]));
+    assert!(!heals(vec![cut, rejoin(Some("management"))]));
+}

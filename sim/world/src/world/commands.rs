@@ -4,7 +4,7 @@
 use super::resource::{Node, Resource, View};
 use super::{Deed, World};
 use crate::log::What as Line;
-use crate::outcome::Class;
+use crate::outcome::{Class, Shows};
 use drbd::ids::{NodeId, NodeMask};
 use drbd::state::{ConnState, DiskState, Role};
 use kernel::{Administered, Power, ResFile, ResHost};
@@ -192,32 +192,34 @@ impl World {
             && fits(stderr, &said.stderr)
     }
 
-    /// The kernel of a host is gone, and its commands with it: nobody answers there, and a step
-    /// that wanted an exit code gets none.
+    /// The kernel of a host is gone, and its commands with it; what they said holds no more. A
+    /// step that asks for an exit code has none to get.
     pub(super) fn commands_died(&mut self, host: usize) {
-        let answers = self.orders.answers.len();
-        self.orders.answers.retain(|(of, _), _| *of != host);
-        self.script.stale |= self.orders.answers.len() < answers;
-        let died: Vec<u64> =
-            self.orders.running.iter().filter(|(_, o)| o.host == host).map(|(id, _)| *id).collect();
-        for id in died {
-            let Some(order) = self.orders.running.remove(&id) else { continue };
-            let Why::Step { place, exit: Exit::Code(_) } = &order.why else { continue };
-            let name = self.hosts[host].name();
-            let what =
-                format!("{place}: `{}` on {name} did not end: its host went down", order.command);
+        let mut its = self.orders.running.values().filter(|order| order.host == host);
+        let unended = its.find_map(|order| self.unended(order));
+        self.orders.running.retain(|_, order| order.host != host);
+        let before = self.orders.answers.len();
+        self.orders.answers.retain(|(on, _), _| *on != host);
+        self.script.stale |= self.orders.answers.len() != before;
+        if let Some(what) = unended {
+            let what = format!("{what}: its host went down");
             self.fail(Class::Scenario, NAME, what, None);
         }
     }
 
     /// The run is over: steps whose command never ended.
     pub(super) fn end_of_commands(&mut self) {
-        let waits = |order: &&Order| matches!(&order.why, Why::Step { exit: Exit::Code(_), .. });
-        let Some(order) = self.orders.running.values().find(waits) else { return };
-        let Why::Step { place, .. } = &order.why else { return };
+        let unended = self.orders.running.values().find_map(|order| self.unended(order));
+        if let Some(what) = unended {
+            self.fail_as(Shows::Missing, (Class::Expectation, "expectation"), what, None);
+        }
+    }
+
+    /// What is to be said of a command that did not end, if its step asks how it ends.
+    fn unended(&self, order: &Order) -> Option<String> {
+        let Why::Step { place, exit: Exit::Code(_) } = &order.why else { return None };
         let name = self.hosts[order.host].name();
-        let what = format!("{place}: `{}` on {name} did not end", order.command);
-        self.fail(Class::Expectation, "expectation", what, None);
+        Some(format!("{place}: `{}` on {name} did not end", order.command))
     }
 
     // ---- on purpose ----
@@ -617,5 +619,19 @@ that = { event = "resync-ends", host = "bravo", peer = "alpha" }
         let cut = "[[step]]\nat = \"1s\"\ndo = { isolate = \"bravo\" }\n";
         let text = wrong(&(cut.to_owned() + &waits + off));
         assert!(text.contains("on bravo did not end: its host went down"), "{text}");
+    }
+
+    #[test]
+    fn a_command_whose_host_goes_down_has_no_exit_code() {
+        let steps = |exit: &str| {
+            format!(
+                "[[step]]\nid = \"x\"\nat = \"20s\"\n\
+                 do = {{ run = \"drbdadm down vol-a\", on = \"bravo\", exit = {exit} }}\n\
+                 [[step]]\nafter = \"x\"\ndo = {{ crash = \"bravo\" }}\n"
+            )
+        };
+        let wanted = "step[0] (x): `drbdadm down vol-a` on bravo did not end: its host went down";
+        assert_eq!(wrong(&steps("0")), wanted);
+        passes(&steps("\"any\""));
     }
 }

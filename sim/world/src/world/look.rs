@@ -28,6 +28,7 @@ impl World {
             volume: vm.vdi.volume.0,
         };
         Cast {
+            networks: self.networks.names.clone(),
             hosts: self.hosts.iter().map(|host| host.name().to_owned()).collect(),
             resources: self.resources.iter().map(part).collect(),
             vms: self.vms.iter().map(guest).collect(),

@@ -32,10 +32,11 @@ mod watch_tests;
 
 pub use build::build;
 pub use marks::SOMETIMES;
+pub(crate) use plan::fault;
 
 use crate::check::{Promise, Tally};
 use crate::log::{Log, What};
-use crate::outcome::{Class, Failure, Outcome};
+use crate::outcome::{Class, Failure, Outcome, Shows};
 use guests::Ghost;
 use kernel::{Host, Out, Wire};
 use models::net::{Net, NetEvent, NetworkId, NetworkSettings, NicId};
@@ -231,6 +232,17 @@ impl World {
 
     /// Records the first broken promise; later ones are its consequences.
     fn fail(&mut self, class: Class, promise: &'static str, what: String, resource: Option<usize>) {
+        self.fail_as(Shows::Wrong, (class, promise), what, resource);
+    }
+
+    /// As [`World::fail`], of what shows something else than a wrong.
+    fn fail_as(
+        &mut self,
+        shows: Shows,
+        (class, promise): (Class, &'static str),
+        what: String,
+        resource: Option<usize>,
+    ) {
         if self.failure.is_some() {
             return;
         }
@@ -242,12 +254,12 @@ impl World {
         let (at, hosts) = (self.now, self.host_rows());
         let backtrace = None;
         self.failure =
-            Some(Failure { class, promise, at, what, story, decision, hosts, backtrace });
+            Some(Failure { class, shows, promise, at, what, story, decision, hosts, backtrace });
     }
 
     /// A limit of the run struck.
-    pub fn cut_short(&mut self, what: String) {
-        self.fail(Class::Limit, "limit", what, None);
+    pub fn cut_short(&mut self, shows: Shows, what: String) {
+        self.fail_as(shows, (Class::Limit, "limit"), what, None);
     }
 
     /// A host's engine panicked.

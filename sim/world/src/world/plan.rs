@@ -21,7 +21,7 @@ const ADJUST_EVERY: u64 = 10_000_000_000;
 const ROT: u64 = u64::MAX >> 24;
 
 /// Name of a fault for the tally; `None` for repairs and planned work.
-fn fault(action: &Do) -> Option<&'static str> {
+pub(crate) fn fault(action: &Do) -> Option<&'static str> {
     Some(match action {
         Do::PowerOff { .. } => "power-off",
         Do::Crash { .. } => "crash",

@@ -177,12 +177,13 @@ impl Script {
                 waiting.watch = Some(fresh(that));
             }
         }
-        let empty = self.steps.is_empty();
+        // Steps that may never strike are not waited for.
+        let at_once = self.left == 0;
         for watched in &mut self.watched {
             let lasts = watched.expect.kind == Expectation::Always;
             if watched.expect.after.is_none() {
                 watched.watch = Some(fresh(&watched.expect.that));
-                watched.since = (!lasts && empty).then_some(0);
+                watched.since = (!lasts && at_once).then_some(0);
             }
         }
     }
@@ -221,6 +222,16 @@ impl Script {
                 *seen = seen.saturating_add(fits(fact).into());
             }
         }
+    }
+
+    /// Is it one that lasts, and was there no moment to look at it? Then it says nothing. Where it
+    /// comes after an optional step, that is as planned.
+    pub fn was_overlooked(&self, watched: &Watched) -> bool {
+        let after = watched.expect.after.as_ref();
+        let step = after.and_then(|id| self.steps.iter().find(|it| it.id.as_ref() == Some(id)));
+        let optional = step.is_some_and(|step| step.optional);
+        let lasts = !matches!(watched.expect.kind, Expectation::Within(_));
+        lasts && watched.since.is_none() && !watched.held && !optional
     }
 
     /// Is there a condition to look at?

@@ -3,7 +3,7 @@
 use super::World;
 use super::script::{Script, Watch};
 use super::vm::State;
-use crate::outcome::Class;
+use crate::outcome::{Class, Shows};
 use drbd::core::{PeerView, VolumeView};
 use drbd::ids::Blocks;
 use kernel::Power;
@@ -98,24 +98,24 @@ impl World {
             Expectation::Within(_) if holds && since.is_some() => watched.over = true,
             Expectation::Within(_) if late || ended && since.is_some() => {
                 watched.over = true;
-                self.unmet(place, "was not seen in time");
+                self.unmet(place, Shows::Missing, "was not seen in time");
             }
             Expectation::Within(_) => {}
             _ if ended => watched.over = true,
             // Before the first step a pool is still coming up.
             Expectation::Always if !holds && (since.is_some() || watched.held) => {
                 watched.over = true;
-                self.unmet(place, "no longer holds");
+                self.unmet(place, Shows::Wrong, "no longer holds");
             }
             Expectation::Never if holds && since.is_some() => {
                 watched.over = true;
-                self.unmet(place, "was seen");
+                self.unmet(place, Shows::Wrong, "was seen");
             }
             _ => {}
         }
     }
 
-    fn unmet(&mut self, place: usize, how: &str) {
+    fn unmet(&mut self, place: usize, shows: Shows, how: &str) {
         let expect = &self.script.watched[place].expect;
         let name = match &expect.id {
             Some(id) => format!("expectation {id}"),
@@ -124,7 +124,7 @@ impl World {
         let what = scenarios::describe(&expect.that);
         let text = format!("{name}: {} {{ {what} }} {how}", expect.kind.key());
         let at = self.about(place);
-        self.fail(Class::Expectation, NAME, text, at);
+        self.fail_as(shows, (Class::Expectation, NAME), text, at);
     }
 
     /// The resource that an expectation is about.
@@ -153,13 +153,15 @@ impl World {
             let name = step.id.clone().unwrap_or_else(|| scenarios::describe_step(&step.action));
             let what =
                 format!("the time of step {name} never came: what it waits for was not seen");
-            return self.fail(Class::Expectation, NAME, what, None);
+            return self.fail_as(Shows::Missing, (Class::Expectation, NAME), what, None);
         }
         for place in 0..self.script.watched.len() {
             let watched = &self.script.watched[place];
             let within = matches!(watched.expect.kind, Expectation::Within(_));
             if within && !watched.over {
-                self.unmet(place, "was not seen before the run ended");
+                self.unmet(place, Shows::Missing, "was not seen before the run ended");
+            } else if self.script.was_overlooked(watched) {
+                self.unmet(place, Shows::Missing, "was never looked at");
             }
         }
     }

@@ -109,7 +109,7 @@ fn what_is_still_awaited_at_the_end_is_unmet() {
         "{ISOLATED}{}",
         r#"
 [[expect]]
-within = "10m"
+within = "28s"
 that = { vm = "vm-a", on = "bravo" }
 "#
     );
@@ -216,4 +216,23 @@ fn a_step_whose_time_never_comes_is_said_unless_it_is_optional() {
     let what = "the time of step restart never came: what it waits for was not seen";
     assert_eq!(fails(step, what).at / 1_000_000_000, 30);
     passes(&format!("{step}optional = true\n"));
+}
+
+/// The run is over before the step strikes that they come after.
+#[test]
+fn what_was_never_looked_at_is_said_unless_its_step_is_optional() {
+    let late = |more: &str, expect: &str| {
+        format!(
+            "{ISOLATED}[[step]]\nid = \"late\"\nafter = \"alone\"\nwait = \"29s\"\n\
+             do = {{ rejoin = \"bravo\" }}\n{more}\n[[expect]]\nafter = \"late\"\n{expect}\n"
+        )
+    };
+    for kind in ["never", "always"] {
+        let expect = format!("{kind} = {{ vm = \"vm-a\", running = true }}");
+        fails(&late("", &expect), "was never looked at");
+        passes(&late("optional = true", &expect));
+    }
+    // Here it would begin when it first holds.
+    let never_held = "[[expect]]\nalways = { vm = \"vm-a\", on = \"charlie\" }\n";
+    fails(never_held, "was never looked at");
 }

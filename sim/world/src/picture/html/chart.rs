@@ -94,11 +94,17 @@ impl Draw {
         }
     }
 
+    /// Of all that is drawn so far.
+    fn height(&self) -> u64 {
+        self.y + 6
+    }
+
+    /// A line over all lanes: to be called when they are drawn.
     fn mark(&mut self, at: u64, class: &str, hover: &str) {
-        let x = px(self.x(at));
+        let (x, height) = (px(self.x(at)), self.height());
         let _ = writeln!(
             self.out,
-            "<line class=\"m {class}\" x1=\"{x}\" x2=\"{x}\" y1=\"{AXIS}\" y2=\"HEIGHT\" data-a=\"{}\"><title>{}</title></line>",
+            "<line class=\"m {class}\" x1=\"{x}\" x2=\"{x}\" y1=\"{AXIS}\" y2=\"{height}\" data-a=\"{}\"><title>{}</title></line>",
             at / 1_000,
             escape(hover),
         );
@@ -137,8 +143,7 @@ pub fn chart(recording: &Recording, about: &About) -> Chart {
         let what = format!("{} broken, t = {}", failure.promise, time(failure.at));
         draw.mark(failure.at, "broken", &what);
     }
-    let height = draw.y + 6;
-    let svg = framed(&draw, recording, about, height);
+    let svg = framed(&draw, recording, about);
     let counts = format!(
         "{{\"end\":{},\"lanes\":{},\"rows\":{},\"bands\":{},\"marks\":{},\"left\":{LEFT}}}",
         end / 1_000,
@@ -150,8 +155,8 @@ pub fn chart(recording: &Recording, about: &About) -> Chart {
     Chart { svg, counts }
 }
 
-fn framed(draw: &Draw, recording: &Recording, about: &About, height: u64) -> String {
-    let mut svg = String::new();
+fn framed(draw: &Draw, recording: &Recording, about: &About) -> String {
+    let (mut svg, height) = (String::new(), draw.height());
     section(&mut svg, "time", "The pool over time", Some("simulated time, left to right"));
     legend(&mut svg, about);
     svg.push_str(
@@ -171,7 +176,7 @@ fn framed(draw: &Draw, recording: &Recording, about: &About, height: u64) -> Str
          quorum over time\">{PATTERNS}"
     );
     let _ = write!(svg, "<g id=\"axis\">{}</g>", axis(recording.end.max(1_000_000), height));
-    svg.push_str(&draw.out.replace("HEIGHT", &height.to_string()));
+    svg.push_str(&draw.out);
     let _ = writeln!(svg, "<g id=\"labels\">{}</g></svg></div></section>", draw.labels);
     svg
 }
@@ -230,7 +235,7 @@ fn fault_rows(draw: &mut Draw, bars: &[faults::Bar]) {
             letter: String::new(),
             word: bar.text.clone(),
         };
-        let hover = match bar.fault {
+        let hover = match bar.to > bar.from {
             true => format!("{}\n{} to {}", bar.text, time(bar.from), time(bar.to)),
             false => format!("{}\n{}", bar.text, time(bar.from)),
         };

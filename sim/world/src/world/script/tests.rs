@@ -240,6 +240,30 @@ always = { vm = "vm-a", running = true }
 }
 
 #[test]
+fn where_all_steps_are_optional_expectations_begin_at_once() {
+    let mut script = script(
+        r#"
+[[step]]
+after = { event = "promoted", host = "bravo" }
+optional = true
+do = { power-off = "bravo" }
+[[expect]]
+within = "10s"
+that = { vm = "vm-a", running = true }
+[[expect]]
+never = { vm = "vm-a", running = false }
+"#,
+    );
+    let since = |script: &Script| -> Vec<_> { script.watched.iter().map(|it| it.since).collect() };
+    assert_eq!(since(&script), [Some(0), Some(0)]);
+    assert_eq!(script.next_due(), 10 * S + 1);
+    // Nor do they begin anew when one strikes.
+    script.ripe(0, 5 * S);
+    assert_eq!(strike(&mut script, 5 * S), [0]);
+    assert_eq!(since(&script), [Some(0), Some(0)]);
+}
+
+#[test]
 fn a_deadline_still_counts_and_is_over_right_after() {
     let mut script = script(
         r#"
