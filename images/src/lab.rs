@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-/// Beside the volume on its lower device: bitmap, activity log and superblock of 8.4, with room.
-const METADATA: u64 = 1 << 20;
+/// Bytes of a block; of the activity log of 8.4.
+const BLOCK: u64 = 4096;
+const ACTIVITY_LOG: u64 = 32 << 10;
 /// Folders of labs are called so, with the process behind.
 const PREFIX: &str = "tiebreaker-lab-";
 
@@ -40,6 +41,13 @@ fn own_folder() -> Result<PathBuf> {
     Ok(temporary.join(format!("{PREFIX}{}", std::process::id())))
 }
 
+/// Bytes of 8.4's internal metadata beside a volume: superblock, activity log, a bit for each block
+/// of the lower device in whole blocks.
+fn metadata(size: u64) -> u64 {
+    let bits = (size + BLOCK + ACTIVITY_LOG).div_ceil(BLOCK).next_multiple_of(64);
+    (bits / 8).next_multiple_of(BLOCK) + BLOCK + ACTIVITY_LOG
+}
+
 /// The machines of a pool whose hosts have a disk for one volume of `size` bytes.
 pub fn machines(folder: &Path, hosts: &[String]) -> Vec<Machine> {
     let machine = |(port, host): (usize, &String)| Machine {
@@ -59,7 +67,7 @@ impl Lab {
         std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         let machines = machines(&folder, hosts);
         for disk in machines.iter().flat_map(|machine| &machine.disks) {
-            File::create(disk)?.set_len(size + METADATA)?;
+            File::create(disk)?.set_len(size + metadata(size))?;
         }
         let switch = Switch::start(&folder, hosts.len())?;
         let (sender, reports) = channel();

@@ -21,7 +21,18 @@ const QUIET: Duration = Duration::from_millis(1500);
 /// Parts of the kernel's log that a transcript keeps, up to the end that depends on speed.
 const LOGGED: [&str; 4] = ["uuid_compare()=", "Split-Brain", "Began resync as", "Unrelated data"];
 /// Variables of handlers that say what the script says already.
-const KNOWN: [&str; 3] = ["DRBD_CONF", "DRBD_MY_ADDRESS", "DRBD_MY_AF"];
+const KNOWN: [&str; 2] = ["DRBD_CONF", "DRBD_DONT_WARN_ON_VERSION_MISMATCH"];
+
+/// The sources of what is seen, in the order of a transcript.
+fn source(what: &What) -> u8 {
+    match what {
+        What::Ran { .. } => 0,
+        What::Saw(_) => 1,
+        What::Helper { .. } => 2,
+        What::Log(_) => 3,
+        What::Rest(_) | What::Blocks(_) => 4,
+    }
+}
 
 struct Recorder<'a> {
     script: &'a Script,
@@ -53,7 +64,8 @@ pub fn record(script: &Script, image: &Image) -> Result<Vec<Line>> {
     played.with_context(|| {
         let at = |(port, host): (usize, &String)| {
             let state = recorder.states[port].all(recorder.resource());
-            format!("{host}: {state:?}\n{}", recorder.lab.console(port))
+            let seen = &recorder.seen[port];
+            format!("{host}: {state:?}\n{seen:?}\n{}", recorder.lab.console(port))
         };
         let all: Vec<_> = hosts.iter().enumerate().map(at).collect();
         format!("{} at step {}\n{}", script.name, recorder.step, all.join("\n"))
@@ -117,8 +129,19 @@ impl Recorder<'_> {
         self.must(0, &format!("drbdadm new-current-uuid --clear-bitmap {resource}/0"))?;
         self.until("UpToDate", all("disk", "UpToDate"))?;
         self.pump(QUIET);
+        self.check_size()?;
         // How they came here is not what the script is about.
         self.seen.iter_mut().for_each(Vec::clear);
+        Ok(())
+    }
+
+    /// The lower devices are made so that the volume has the size that the script says.
+    fn check_size(&mut self) -> Result<()> {
+        let dump = self.must(0, "drbdsetup events2 --now --statistics all")?;
+        let (kib, wanted) = (events::number(&dump, "size"), self.script.scenario.resource[0].size);
+        if kib != Some(wanted / 1024) {
+            bail!("the volume has {kib:?} KiB, not {wanted} bytes");
+        }
         Ok(())
     }
 
@@ -200,7 +223,9 @@ impl Recorder<'_> {
             let mut missing = None;
             for (host, field, words) in &asked {
                 let state = &self.states[self.port(host)?];
-                let is = state.get(self.resource(), field).map(in_drbd9);
+                // 8.4 forgets a connection that it was told to leave; 9 keeps it, StandAlone.
+                let gone = (*field == "connection").then_some("StandAlone");
+                let is = state.get(self.resource(), field).map(in_drbd9).or(gone);
                 if !is.is_some_and(|is| words.iter().any(|word| word == is)) {
                     missing = Some(format!("{field} of {host} is {is:?}, not {words:?}"));
                 }
@@ -312,9 +337,13 @@ impl Recorder<'_> {
     fn end_step(&mut self, at_rest: bool) -> Result<()> {
         for port in 0..self.hosts().len() {
             let rest = at_rest && self.lab.is_on(port);
-            let rest = if rest { Some(self.rest(port)?) } else { None };
+            let rest = if rest { self.rest(port)? } else { BTreeMap::new() };
             let mut seen = std::mem::take(&mut self.seen[port]);
-            seen.extend(rest.map(What::Rest));
+            // They come from sources of their own: only within each the order says something.
+            seen.sort_by_key(source);
+            if !rest.is_empty() {
+                seen.push(What::Rest(rest));
+            }
             let (step, host) = (&self.step, &self.hosts()[port]);
             let line = |what| Line { step: step.clone(), host: host.clone(), what };
             let lines: Vec<_> = seen.into_iter().map(line).collect();
@@ -326,6 +355,9 @@ impl Recorder<'_> {
     fn rest(&mut self, port: usize) -> Result<BTreeMap<String, String>> {
         let dump = self.must(port, "drbdsetup events2 --now --statistics all")?;
         let mut fields = self.states[port].all(self.resource());
+        if fields.is_empty() {
+            return Ok(fields);
+        }
         if let Some(kib) = events::number(&dump, "out-of-sync") {
             fields.insert("out-of-sync".to_owned(), kib.to_string());
         }
