@@ -151,8 +151,8 @@ fn fetch(cache: &Path, name: &str, package: &str) -> Result<Package> {
         good = download().is_ok_and(|status| status.success());
     }
     if !good {
-        let what = format!("`apt-get download {package}` fails here");
-        return Err(Missing(what).into());
+        eprintln!("apt-get download {package} fails");
+        return Err(Missing("`apt-get download` fails here".to_owned()).into());
     }
     let deb = std::fs::read_dir(&folder)?.flatten().map(|entry| entry.path()).next();
     let deb = deb.with_context(|| format!("apt-get download {package} left no file"))?;

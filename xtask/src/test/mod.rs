@@ -2,6 +2,7 @@
 //! last line.
 
 mod cargo;
+mod guests;
 mod parts;
 mod simulated;
 mod skips;
