@@ -30,8 +30,25 @@ const APPLETS: [&str; 22] = [
 ];
 /// Folders, parents first.
 const FOLDERS: [&str; 19] = [
-    "bin", "sbin", "dev", "etc", "lib", "lib/drbd", "lib64", "modules", "proc", "run", "sys", "tmp",
-    "usr", "usr/sbin", "var", "var/lib", "var/lib/drbd", "var/lock", "images",
+    "bin",
+    "sbin",
+    "dev",
+    "etc",
+    "lib",
+    "lib/drbd",
+    "lib64",
+    "modules",
+    "proc",
+    "run",
+    "sys",
+    "tmp",
+    "usr",
+    "usr/sbin",
+    "var",
+    "var/lib",
+    "var/lib/drbd",
+    "var/lock",
+    "images",
 ];
 
 /// Runs first. The kernel's command line says who the guest is: `guest.host=alpha
@@ -79,7 +96,9 @@ pub fn build(packages: &Packages, agent: &Path, cache: &Path) -> Result<Image> {
     let boot = packages.kernel.root.join("boot");
     let kernel = std::fs::read_dir(&boot)?.flatten().map(|entry| entry.path());
     let kernel = { kernel }
-        .find(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz")))
+        .find(|path| {
+            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"vmlinuz"))
+        })
         .context("the kernel's package has no vmlinuz")?;
     let mut archive = Archive::default();
     FOLDERS.iter().for_each(|folder| archive.folder(folder));
@@ -87,7 +106,8 @@ pub fn build(packages: &Packages, agent: &Path, cache: &Path) -> Result<Image> {
     archive.file("init", INIT.as_bytes());
     PROGRAMS.iter().for_each(|(path, text)| archive.file(path, text.as_bytes()));
     let busybox = ["bin/busybox", "usr/bin/busybox"].map(|it| packages.busybox.root.join(it));
-    archive.file("bin/busybox", &read(busybox.iter().find(|it| it.exists()).unwrap_or(&busybox[0]))?);
+    archive
+        .file("bin/busybox", &read(busybox.iter().find(|it| it.exists()).unwrap_or(&busybox[0]))?);
     APPLETS.iter().for_each(|applet| archive.link(&format!("bin/{applet}"), "busybox"));
     let mut libraries = BTreeSet::new();
     archive.file("images/images", &stripped(agent, cache)?);
@@ -112,7 +132,8 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn find(root: &Path, path: &str) -> Option<PathBuf> {
-    let moved = ELSEWHERE.iter().filter_map(|(from, to)| Some(format!("{to}{}", path.strip_prefix(from)?)));
+    let moved =
+        ELSEWHERE.iter().filter_map(|(from, to)| Some(format!("{to}{}", path.strip_prefix(from)?)));
     std::iter::once(path.to_owned()).chain(moved).map(|it| root.join(it)).find(|it| it.exists())
 }
 

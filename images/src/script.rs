@@ -103,12 +103,12 @@ pub fn asks(condition: &Condition) -> Result<Vec<(&str, &str, &[String])>> {
 }
 
 fn asked(fact: &Fact) -> Result<(&str, &str, &[String])> {
-        Ok(match fact {
-            Fact::Disk { at, is } => (at.host.as_str(), "disk", &is[..]),
-            Fact::Role { at, is } => (at.host.as_str(), "role", &is[..]),
-            Fact::Connection { at, is, .. } => (at.host.as_str(), "connection", &is[..]),
-            Fact::Replication { at, is, .. } => (at.host.as_str(), "replication", &is[..]),
-            Fact::PeerDisk { at, is, .. } => (at.host.as_str(), "peer-disk", &is[..]),
-            other => bail!("guests are not asked for {other:?}"),
-        })
+    Ok(match fact {
+        Fact::Disk { at, is } => (at.host.as_str(), "disk", &is[..]),
+        Fact::Role { at, is } => (at.host.as_str(), "role", &is[..]),
+        Fact::Connection { at, is, .. } => (at.host.as_str(), "connection", &is[..]),
+        Fact::Replication { at, is, .. } => (at.host.as_str(), "replication", &is[..]),
+        Fact::PeerDisk { at, is, .. } => (at.host.as_str(), "peer-disk", &is[..]),
+        other => bail!("guests are not asked for {other:?}"),
+    })
 }

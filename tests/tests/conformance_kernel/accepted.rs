@@ -14,8 +14,9 @@ struct Rule {
 enum Kind {
     /// Script, step, host, what; value in the kernel, value in the engine.
     Differs([String; 4], String, String),
-    /// A value of a field that only the kernel, or only the engine, passes through.
-    Only { kernel: bool, field: String, value: String },
+    /// Where the kernel, or the engine, goes through these values of a field, the other goes
+    /// through those.
+    Reads { kernel: bool, field: String, from: Vec<String>, to: Vec<String> },
     /// Script, and why it cannot be played.
     Unplayed(String, String),
 }
@@ -54,8 +55,8 @@ impl Accepted {
                 return None;
             }
         }
-        let kernel = self.without(true, &it.what, &it.kernel);
-        let engine = self.without(false, &it.what, &it.engine);
+        let kernel = self.read_as(true, &it.what, &it.kernel);
+        let engine = self.read_as(false, &it.what, &it.engine);
         if kernel.0 == engine.0 {
             kernel.1.iter().chain(&engine.1).for_each(|rule| self.rules[*rule].used = true);
             return None;
@@ -64,23 +65,23 @@ impl Accepted {
         Some(format!("{script} {step} {host} {what}: {} => {}", it.kernel, it.engine))
     }
 
-    /// A sequence without the values that only one side passes through, and the rules for them.
-    fn without(&self, kernel: bool, what: &str, sequence: &str) -> (Vec<String>, Vec<usize>) {
-        let (mut kept, mut used): (Vec<String>, _) = (Vec::new(), Vec::new());
-        for value in sequence.split('>').filter(|value| !value.is_empty()) {
-            let only = self.rules.iter().position(|rule| match &rule.kind {
-                Kind::Only { kernel: side, field, value: known } => {
-                    *side == kernel && field == what && known == value
-                }
-                _ => false,
-            });
-            match only {
-                Some(rule) => used.push(rule),
-                None if kept.last().is_some_and(|last| last == value) => {}
-                None => kept.push(value.to_owned()),
+    /// A sequence as the other side would say it, and the rules for that.
+    fn read_as(&self, kernel: bool, what: &str, sequence: &str) -> (Vec<String>, Vec<usize>) {
+        let (mut values, mut used) = (words(sequence), Vec::new());
+        for (nr, rule) in self.rules.iter().enumerate() {
+            let Kind::Reads { kernel: side, field, from, to } = &rule.kind else { continue };
+            if *side != kernel || field != what {
+                continue;
+            }
+            let found = |values: &[String]| values.windows(from.len()).position(|it| it == from);
+            // Once: what a rule makes is not its own business again.
+            if let Some(at) = found(&values) {
+                values.splice(at..at + from.len(), to.clone());
+                values.dedup();
+                used.push(nr);
             }
         }
-        (kept, used)
+        (values, used)
     }
 
     /// What is wrong with a script that could not be played, if that is not accepted.
@@ -107,10 +108,12 @@ fn kind(rule: &str) -> Option<Kind> {
         let (script, why) = rest.split_once(": ")?;
         return Some(Kind::Unplayed(script.to_owned(), why.to_owned()));
     }
-    for (prefix, kernel) in [("kernel-only ", true), ("engine-only ", false)] {
+    for (prefix, kernel) in [("kernel ", true), ("engine ", false)] {
         if let Some(rest) = rule.strip_prefix(prefix) {
-            let (field, value) = rest.split_once(' ')?;
-            return Some(Kind::Only { kernel, field: field.to_owned(), value: value.to_owned() });
+            let (field, rest) = rest.split_once(' ')?;
+            let (from, to) = rest.split_once(" as ")?;
+            let (from, to) = (words(from), words(to));
+            return Some(Kind::Reads { kernel, field: field.to_owned(), from, to });
         }
     }
     let (place, values) = rule.split_once(": ")?;
@@ -118,6 +121,12 @@ fn kind(rule: &str) -> Option<Kind> {
     let mut words = place.split(' ').map(str::to_owned);
     let place = [words.next()?, words.next()?, words.next()?, words.next()?];
     Some(Kind::Differs(place, kernel.trim().to_owned(), engine.trim().to_owned()))
+}
+
+/// Values of a sequence; `-` is none.
+fn words(sequence: &str) -> Vec<String> {
+    let values = sequence.split('>').filter(|value| !value.is_empty() && *value != "-");
+    values.map(str::to_owned).collect()
 }
 
 /// `*` at the end of a word stands for anything.

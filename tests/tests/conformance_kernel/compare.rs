@@ -1,9 +1,10 @@
 //! A script on both sides, step by step: where they differ.
 
 use crate::pair::Pair;
+use drbd::core::event::Refusal;
+use images::events::in_drbd9;
 use images::script::Script;
 use images::transcript::{Transcript, What, blocks};
-use images::events::in_drbd9;
 use models::Span;
 use scenarios::{Do, Step};
 use std::collections::BTreeMap;
@@ -20,6 +21,9 @@ const FIELDS: [(&str, &str); 6] = [
     ("peer-disk", "DUnknown"),
     ("replication", "Off"),
 ];
+
+/// Options, by how their names begin, that the engine has not.
+const LACKS: [&str; 3] = ["after-sb", "allow-two-primaries", "verify-alg"];
 
 /// Something that is not the same.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -44,7 +48,11 @@ type Seen = BTreeMap<(String, String, String), Vec<String>>;
 /// Plays a script on the engine and compares; or why it cannot be played.
 pub fn compare(script: &Script, transcript: &Transcript) -> Result<Vec<Difference>, String> {
     let kernel = of_kernel(script, transcript);
-    let engine = Player::new(script).play()?;
+    let lacks = |name: &&String| LACKS.iter().any(|start| name.starts_with(start));
+    if let Some(option) = script.net.keys().find(lacks) {
+        return Err(format!("the engine has no {option}"));
+    }
+    let engine = Player::new(script, &kernel).play()?;
     let keys: std::collections::BTreeSet<_> = kernel.keys().chain(engine.keys()).collect();
     let mut all = Vec::new();
     for key in keys {
@@ -102,7 +110,8 @@ fn of_kernel(script: &Script, transcript: &Transcript) -> Seen {
     for line in &transcript.lines {
         let (step, host) = (line.step.as_str(), line.host.as_str());
         let last = last.entry(host.to_owned()).or_insert_with(beginning);
-        if boots(script, step, host) && matches!(&line.what, What::Saw(new) if new.contains("role:Secondary suspended"))
+        if boots(script, step, host)
+            && matches!(&line.what, What::Saw(new) if new.contains("role:Secondary suspended"))
         {
             *last = beginning();
         }
@@ -155,8 +164,13 @@ fn verdict(exit: Option<i32>, said: &[String]) -> String {
     }
 }
 
+fn spelled(reply: Result<(), Refusal>) -> String {
+    reply.map_or_else(|refusal| (refusal as i8).to_string(), |()| "ok".to_owned())
+}
+
 struct Player<'a> {
     script: &'a Script,
+    kernel: &'a Seen,
     pair: Pair,
     seen: Seen,
     last: Vec<BTreeMap<String, String>>,
@@ -164,9 +178,10 @@ struct Player<'a> {
 }
 
 impl<'a> Player<'a> {
-    fn new(script: &'a Script) -> Player<'a> {
+    fn new(script: &'a Script, kernel: &'a Seen) -> Player<'a> {
         Player {
             script,
+            kernel,
             pair: Pair::new(script),
             seen: Seen::new(),
             last: vec![beginning(), beginning()],
@@ -262,13 +277,15 @@ impl<'a> Player<'a> {
 
     fn command(&mut self, on: &str, command: &str) -> Result<(), String> {
         let at = self.host(on);
-        let words: Vec<&str> = command.split_whitespace().collect();
+        let words: Vec<&str> = command.split([' ', ';']).filter(|word| !word.is_empty()).collect();
         let verdict = match &words[..] {
+            // Somebody has the device open meanwhile.
+            ["sleep", _, ">/dev/drbd0", "&", "sleep", _, "drbdadm", rest @ ..] => {
+                let reply = self.pair.while_open(at, rest);
+                reply.map(spelled)
+            }
             ["drbdadm", "cstate", _] => Some("ok".to_owned()),
-            ["drbdadm", rest @ ..] => self.pair.drbdadm(at, rest).map(|result| match result {
-                Ok(()) => "ok".to_owned(),
-                Err(refusal) => (refusal as i8).to_string(),
-            }),
+            ["drbdadm", rest @ ..] => self.pair.drbdadm(at, rest).map(spelled),
             ["fill", device, first, count, stamp] => {
                 let number = |word: &str| word.parse().map_err(|_| format!("not a number: {word}"));
                 let (first, count, stamp) = (number(first)?, number(count)?, number(stamp)?);
@@ -277,7 +294,14 @@ impl<'a> Player<'a> {
             }
             _ => None,
         };
-        let verdict = verdict.ok_or_else(|| format!("the engine has no `{command}`"))?;
+        // What the kernel refused changed nothing: the script goes on without it.
+        let kernel = (self.step.clone(), on.to_owned(), "exit".to_owned());
+        let refused = self.kernel.get(&kernel).is_some_and(|verdict| verdict != &["ok"]);
+        let verdict = match verdict {
+            Some(verdict) => verdict,
+            None if refused => "no such command".to_owned(),
+            None => return Err(format!("the engine has no `{command}`")),
+        };
         let key = (self.step.clone(), on.to_owned(), "exit".to_owned());
         self.seen.insert(key, vec![verdict]);
         Ok(())

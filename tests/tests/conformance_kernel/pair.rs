@@ -13,7 +13,7 @@ use models::disk::{Disk, Profile};
 use models::net::{Net, NetworkSettings};
 use models::{Luck, SimTime, Span};
 use scenarios::Condition;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// A condition that does not hold by then never will.
@@ -38,6 +38,8 @@ pub struct Pair {
     done: BTreeMap<(usize, RequestId), bool>,
     serial: u64,
     blocks: u64,
+    /// Hosts whose resource was taken down.
+    down: BTreeSet<usize>,
 }
 
 fn id(host: usize) -> NodeId {
@@ -120,6 +122,7 @@ impl Pair {
             replies: BTreeMap::new(),
             done: BTreeMap::new(),
             serial: 0,
+            down: BTreeSet::new(),
             blocks: script.scenario.resource[0].size / 4096,
         }
     }
@@ -218,9 +221,9 @@ impl Pair {
         self.on_host(at, |host, now, net, _| host.power_off(now, net));
     }
 
-    /// Is there a kernel?
+    /// Does the host have the resource?
     pub fn is_on(&self, at: usize) -> bool {
-        self.hosts[at].engine(0).is_some()
+        self.hosts[at].engine(0).is_some() && !self.down.contains(&at)
     }
 
     /// Packets of one direction are lost, or no longer.
@@ -259,8 +262,23 @@ impl Pair {
             _ => return None,
         };
         let id = CommandId(self.next());
+        let down = command == Command::Down;
         self.event(at, Event::Command(id, command));
-        Some(self.reply(at, id))
+        let result = self.reply(at, id);
+        if down && result.is_ok() {
+            self.down.insert(at);
+        }
+        Some(result)
+    }
+
+    /// A command of `drbdadm` while a program has the device open for writing.
+    pub fn while_open(&mut self, at: usize, words: &[&str]) -> Option<Result<(), Refusal>> {
+        let open = CommandId(self.next());
+        self.event(at, Event::Open(open, V, true));
+        let opened = self.reply(at, open);
+        let result = self.drbdadm(at, words);
+        self.event(at, Event::Close(V, true));
+        opened.map_or_else(|refusal| Some(Err(refusal)), |()| result)
     }
 
     fn next(&mut self) -> u64 {
@@ -303,9 +321,10 @@ impl Pair {
 
     // ---- what can be seen ----
 
-    /// Every field of a host, as a transcript's `rest`; empty without power.
+    /// Every field of a host, as a transcript's `rest`; empty without the resource.
     pub fn rest(&self, at: usize) -> BTreeMap<String, String> {
-        let Some(engine) = self.hosts[at].engine(0) else { return BTreeMap::new() };
+        let engine = self.hosts[at].engine(0).filter(|_| self.is_on(at));
+        let Some(engine) = engine else { return BTreeMap::new() };
         let (conn, role) = engine.peer(id(1 - at));
         let volume = engine.volume(V).expect("the volume");
         let peer = &volume.peers[0];
