@@ -34,6 +34,38 @@ fn source(what: &What) -> u8 {
     }
 }
 
+/// When a connection ends in its handshake, both sides end it, and each may or may not notice the
+/// other's end first: on the way to Disconnecting that is not told, and elsewhere it is told in one
+/// word, however it was noticed.
+fn fold_races(seen: &mut Vec<What>) {
+    let connection = |what: &What| match what {
+        What::Saw(new) => {
+            let words = new.split(' ');
+            words.filter_map(|word| word.strip_prefix("connection:")).next().map(str::to_owned)
+        }
+        _ => None,
+    };
+    let states: Vec<Option<String>> = seen.iter().map(connection).collect();
+    let Some(began) = states.iter().position(|it| it.as_deref() == Some("Connected")) else {
+        return;
+    };
+    let lost = |state: &str| ["NetworkFailure", "BrokenPipe"].contains(&state);
+    for at in (began..seen.len()).rev() {
+        let Some(state) = states[at].as_deref().filter(|state| lost(state)) else { continue };
+        let next = states[at + 1..].iter().flatten().next().map(String::as_str);
+        let What::Saw(new) = &mut seen[at] else { continue };
+        let word = format!("connection:{state}");
+        if next == Some("Disconnecting") {
+            *new = new.replace(&word, "").trim().to_owned();
+            if new.is_empty() {
+                seen.remove(at);
+            }
+        } else {
+            *new = new.replace(&word, "connection:NetworkFailure");
+        }
+    }
+}
+
 struct Recorder<'a> {
     script: &'a Script,
     lab: Lab,
@@ -341,6 +373,7 @@ impl Recorder<'_> {
             let mut seen = std::mem::take(&mut self.seen[port]);
             // They come from sources of their own: only within each the order says something.
             seen.sort_by_key(source);
+            fold_races(&mut seen);
             if !rest.is_empty() {
                 seen.push(What::Rest(rest));
             }
@@ -372,5 +405,37 @@ impl Recorder<'_> {
             self.lines.push(Line { step: "end".to_owned(), host, what });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folded(seen: &[&str]) -> Vec<String> {
+        let mut seen = seen.iter().map(|new| What::Saw((*new).to_owned())).collect();
+        fold_races(&mut seen);
+        let text = |what| match what {
+            What::Saw(new) => new,
+            other => format!("{other:?}"),
+        };
+        seen.into_iter().map(text).collect()
+    }
+
+    #[test]
+    fn who_notices_first_is_not_told() {
+        let dropped = ["connection:Connected", "connection:Disconnecting", "connection:StandAlone"];
+        assert_eq!(folded(&dropped), dropped);
+        let second = [
+            "connection:Connected",
+            "connection:NetworkFailure",
+            "connection:Disconnecting",
+            "connection:StandAlone",
+        ];
+        assert_eq!(folded(&second), dropped);
+        let retried = ["connection:Connected", "connection:BrokenPipe peer-role:Unknown"];
+        assert_eq!(folded(&retried)[1], "connection:NetworkFailure peer-role:Unknown");
+        let cut = ["connection:NetworkFailure", "connection:Unconnected", "connection:Connecting"];
+        assert_eq!(folded(&cut), cut);
     }
 }

@@ -38,7 +38,7 @@ fn recordings() -> Vec<(Script, Transcript)> {
         for script in script::read(&path.display().to_string(), &text).unwrap() {
             let file = folder().join(format!("{}.jsonl", script.name));
             let kept = std::fs::read_to_string(&file);
-            let Ok(kept) = kept else { continue };
+            let kept = kept.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             all.insert(script.name.clone(), (script, Transcript::read(&kept).unwrap()));
         }
     }

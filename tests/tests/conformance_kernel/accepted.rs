@@ -17,6 +17,8 @@ enum Kind {
     /// Where the kernel, or the engine, goes through these values of a field, the other goes
     /// through those.
     Reads { kernel: bool, field: String, from: Vec<String>, to: Vec<String> },
+    /// Script and step in which the engine goes another way altogether.
+    Way(String, String),
     /// Script, and why it cannot be played.
     Unplayed(String, String),
 }
@@ -48,9 +50,15 @@ impl Accepted {
     pub fn judge(&mut self, it: &Difference) -> Option<String> {
         let place = [&it.script, &it.step, &it.host, &it.what];
         for rule in &mut self.rules {
-            let Kind::Differs(of, kernel, engine) = &rule.kind else { continue };
-            let fits = of.iter().zip(place).all(|(glob, name)| matches(glob, name));
-            if fits && *kernel == it.kernel && *engine == it.engine {
+            let fits = match &rule.kind {
+                Kind::Differs(of, kernel, engine) => {
+                    let place = of.iter().zip(place).all(|(glob, name)| matches(glob, name));
+                    place && *kernel == it.kernel && *engine == it.engine
+                }
+                Kind::Way(script, step) => *script == it.script && *step == it.step,
+                _ => false,
+            };
+            if fits {
                 rule.used = true;
                 return None;
             }
@@ -107,6 +115,10 @@ fn kind(rule: &str) -> Option<Kind> {
     if let Some(rest) = rule.strip_prefix("unplayed ") {
         let (script, why) = rest.split_once(": ")?;
         return Some(Kind::Unplayed(script.to_owned(), why.to_owned()));
+    }
+    if let Some(rest) = rule.strip_prefix("otherwise ") {
+        let (script, step) = rest.split_once(' ')?;
+        return Some(Kind::Way(script.to_owned(), step.to_owned()));
     }
     for (prefix, kernel) in [("kernel ", true), ("engine ", false)] {
         if let Some(rest) = rule.strip_prefix(prefix) {

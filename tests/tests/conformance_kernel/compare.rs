@@ -280,9 +280,8 @@ impl<'a> Player<'a> {
         let words: Vec<&str> = command.split([' ', ';']).filter(|word| !word.is_empty()).collect();
         let verdict = match &words[..] {
             // Somebody has the device open meanwhile.
-            ["sleep", _, ">/dev/drbd0", "&", "sleep", _, "drbdadm", rest @ ..] => {
-                let reply = self.pair.while_open(at, rest);
-                reply.map(spelled)
+            ["sleep", _, "</dev/drbd0", "&", "sleep", _, "drbdadm", rest @ ..] => {
+                self.pair.while_open(at, rest).map(spelled)
             }
             ["drbdadm", "cstate", _] => Some("ok".to_owned()),
             ["drbdadm", rest @ ..] => self.pair.drbdadm(at, rest).map(spelled),

@@ -271,13 +271,13 @@ impl Pair {
         Some(result)
     }
 
-    /// A command of `drbdadm` while a program has the device open for writing.
+    /// A command of `drbdadm` while a program has the device open for reading.
     pub fn while_open(&mut self, at: usize, words: &[&str]) -> Option<Result<(), Refusal>> {
         let open = CommandId(self.next());
-        self.event(at, Event::Open(open, V, true));
+        self.event(at, Event::Open(open, V, false));
         let opened = self.reply(at, open);
         let result = self.drbdadm(at, words);
-        self.event(at, Event::Close(V, true));
+        self.event(at, Event::Close(V, false));
         opened.map_or_else(|refusal| Some(Err(refusal)), |()| result)
     }
 

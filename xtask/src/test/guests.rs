@@ -10,9 +10,9 @@ use super::cargo::{output, tests};
 use crate::build::cargo;
 use crate::root;
 
-/// Scripts that are played each time: one of a connection, one of resyncs, one of a handshake that
-/// fails.
-const LIVE: [&str; 3] = ["connect", "cut-and-heal", "split-brain-0pri.disconnect"];
+/// Scripts that are played each time: of a connection, of resyncs both ways, of a host that loses
+/// its power.
+const LIVE: [&str; 3] = ["connect", "cut-and-heal", "primary-loses-power"];
 
 /// What the engine does against what is kept; then, whether what is kept is still so.
 pub fn kernel() -> Result<Counts> {
