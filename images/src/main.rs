@@ -20,7 +20,8 @@ Examples:
   images record --check connect      play it and compare with what is kept
   images record --plan connect       print every command, do nothing
 
-Exit codes: 0 done, 1 failed or not the same, 2 bad arguments, 20 this machine cannot (never a pass).";
+Exit codes: 0 done, 1 failed or not the same, 2 bad arguments, 20 this machine cannot: never a
+pass.";
 
 /// No lab here.
 const NO_LAB: u8 = 20;

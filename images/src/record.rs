@@ -413,7 +413,7 @@ mod tests {
     use super::*;
 
     fn folded(seen: &[&str]) -> Vec<String> {
-        let mut seen = seen.iter().map(|new| What::Saw((*new).to_owned())).collect();
+        let mut seen: Vec<What> = seen.iter().map(|new| What::Saw((*new).to_owned())).collect();
         fold_races(&mut seen);
         let text = |what| match what {
             What::Saw(new) => new,
