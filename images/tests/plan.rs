@@ -45,7 +45,7 @@ fn what_guests_cannot_play_is_refused() {
     };
     let error = refused("after = \"promote\"\nwait  = \"1s\"", "at = \"5s\"");
     assert!(error.contains("strikes at a time"), "{error}");
-    let error = refused("id = \"promote\"\n", "");
+    let error = refused("id    = \"off\"\n", "");
     assert!(error.contains("needs an id"), "{error}");
     let error = refused("[kernel]", "[kernel]\nfrsh = true");
     assert!(error.contains("frsh"), "{error}");
