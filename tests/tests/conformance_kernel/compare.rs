@@ -97,7 +97,8 @@ fn note_rest(seen: &mut Seen, step: &str, host: &str, rest: &BTreeMap<String, St
         // 8.4 knows nothing of a connection that it was told to leave.
         let forgotten = field == "peer-disk" && !rest.contains_key("connection");
         let value = rest.get(field).map_or(gone.to_owned(), |value| translated(field, value));
-        if !forgotten && !(field == "out-of-sync" && value.is_empty()) {
+        let told = field != "out-of-sync" || !value.is_empty();
+        if told && !forgotten {
             let key = (step.to_owned(), host.to_owned(), format!("rest.{field}"));
             seen.insert(key, vec![value]);
         }
