@@ -92,6 +92,20 @@ impl<'a> Value<'a> {
         self.number(u64::from(max)).map(|number| u32::try_from(number).unwrap_or(max))
     }
 
+    /// A seed: a whole number, or hexadecimal in quotes, because TOML's numbers have a sign.
+    pub fn seed(&self) -> Read<u64> {
+        let DeValue::String(text) = self.value else { return self.number(u64::MAX) };
+        let digits =
+            text.strip_prefix("0x").filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+        digits.and_then(|hex| u64::from_str_radix(hex, 16).ok()).map_or_else(
+            || {
+                let what = format!("\"{}\" is not a seed", short(text));
+                self.fault(Wrong::new(what, "write a whole number, or \"0x5eed91c4\""))
+            },
+            Ok,
+        )
+    }
+
     /// A quantity with a unit.
     pub fn quantity(&self, kind: &Kind) -> Read<u64> {
         match self.value {
@@ -259,9 +273,14 @@ impl<'a> Table<'a> {
             let key = &**key.get_ref();
             !self.asked.contains(&key) && !self.seen.contains(&key)
         });
-        let Some((key, _)) = unknown.min_by_key(|(key, _)| key.span().start) else {
+        // A host or a peer that nobody asked for: the fact beside it is the misspelt one.
+        let slip = |key: &str| !["host", "peer"].contains(&key);
+        let first = unknown.min_by_key(|(key, _)| (!slip(key.get_ref()), key.span().start));
+        let Some((key, _)) = first else {
             return Ok(());
         };
+        let more = more.iter().filter(|key| !self.asked.contains(key)).copied();
+        let more: Vec<&'static str> = more.collect();
         self.asked.extend(more);
         unknown_key(key.get_ref(), key.span().start, self.what, &self.asked)
     }

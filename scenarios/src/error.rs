@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Error {
     /// The file, as the user named it.
     pub file: String,
-    /// From 1.
+    /// From 1; 0 where `file` says the place already.
     pub line: usize,
     /// From 1, in characters.
     pub column: usize,
@@ -18,6 +18,13 @@ pub struct Error {
 }
 
 impl Error {
+    /// An error at a path such as `step[2].do.run` of a file that has been read.
+    pub fn of_path(file: &str, text: &str, path: &str, what: &str, remedy: &str) -> Error {
+        let root = toml::de::DeTable::parse(text);
+        let at = root.map_or(0, |root| crate::cursor::locate(root.get_ref(), path));
+        Error::at(file, text, at, Wrong::new(what, remedy))
+    }
+
     /// An error at a byte offset of `text`.
     pub(crate) fn at(file: &str, text: &str, offset: usize, wrong: Wrong) -> Error {
         let mut offset = offset.min(text.len());
@@ -38,7 +45,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.what)?;
+        match self.line {
+            0 => write!(f, "{}: {}", self.file, self.what)?,
+            line => write!(f, "{}:{line}:{}: {}", self.file, self.column, self.what)?,
+        }
         write!(f, "\n  remedy: {}", self.remedy)
     }
 }

@@ -35,6 +35,6 @@ pub use schema::{json_schema, reference};
 pub use units::{duration as format_duration, parse_duration};
 pub use validate::{Invalid, validate};
 pub use vary::{Setting, read_with, varied};
-pub use write::write;
+pub use write::{write, write_with_comment};
 pub use write_condition::facts as describe;
 pub use write_step::describe as describe_step;

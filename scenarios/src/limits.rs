@@ -57,6 +57,10 @@ pub const BANDWIDTH: (u64, u64) = (1_000, 1_000_000_000_000);
 pub const PARALLEL_MAX: u32 = 1_024;
 /// Blocks that rot in one step.
 pub const ROT_MAX: u32 = 65_536;
+/// Entries of a host's table of tracked connections.
+pub const CONNTRACK_MAX: u32 = 1 << 20;
+/// Unit of the size of a thin pool: LVM's extent.
+pub const POOL_EXTENT: u64 = 4 << 20;
 /// One whole, in parts per million.
 pub const PPM_ONE: u32 = 1_000_000;
 /// Smallest request and unit of sizes.

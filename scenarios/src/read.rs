@@ -7,7 +7,7 @@ use toml::de::DeTable;
 use crate::cursor::{Fault, Read, Table, Value, locate};
 use crate::error::{Error, Wrong};
 use crate::limits::*;
-use crate::read_expect::{expect, known, vary as variations};
+use crate::read_expect::{expect, known, replay, vary as variations};
 use crate::read_step::step;
 use crate::scenario::*;
 use crate::units::{DURATION, RATE, SHARE, SIZE};
@@ -68,6 +68,7 @@ fn document<'a>(root: &'a DeTable<'a>) -> Read<Scenario> {
         expect: many(&mut top, "expect", EXPECTS_MAX, expect)?,
         vary: top.or("vary", BTreeMap::new(), variations)?,
         known: top.or("known", BTreeMap::new(), known)?,
+        replay: top.or("replay", None, replay)?,
         worlds: top.or("worlds", vec!["sim".to_owned()], |v| v.strings(NOTES_MAX))?,
         requires: top.or("requires", Vec::new(), |v| v.strings(NOTES_MAX))?,
     };
@@ -100,6 +101,8 @@ fn pool(mut table: Table) -> Read<Pool> {
         boot_time: table.or("boot-time", (20 * SECOND, 40 * SECOND), |v| v.range(&DURATION))?,
         clock_offset: table.or("clock-offset", 0, |v| v.quantity(&DURATION))?,
         clock_drift_ppm: table.or("clock-drift", 0, |v| share(v, CLOCK_DRIFT_MAX))?,
+        conntrack_max: table.or("conntrack-max", None, |v| v.count(CONNTRACK_MAX).map(Some))?,
+        drbd_notrack: table.or("drbd-notrack", false, Value::flag)?,
     };
     table.finish()?;
     Ok(pool)
@@ -173,6 +176,7 @@ fn disk(value: Option<Value>) -> Read<Disk> {
         disk.flush = table.or("flush", disk.flush, |v| v.range(&DURATION))?;
         disk.parallel = table.or("parallel", disk.parallel, |v| v.count(PARALLEL_MAX))?;
         disk.volatile_cache = table.or("volatile-cache", disk.volatile_cache, Value::flag)?;
+        disk.thin_pool = table.or("thin-pool", 0, |v| v.quantity(&SIZE))?;
         table.finish()?;
     }
     Ok(disk)
@@ -186,10 +190,19 @@ fn resource(mut table: Table) -> Read<Resource> {
         diskful: table.need("diskful")?.strings(HOSTS_MAX)?,
         tiebreaker: table.or("tiebreaker", None, |v| v.string().map(Some))?,
         diskless: table.or("diskless", Vec::new(), |v| v.strings(HOSTS_MAX))?,
+        storage: table.or("storage", Storage::Disk, storage)?,
         options: table.or("options", BTreeMap::new(), options)?,
     };
     table.finish()?;
     Ok(resource)
+}
+
+fn storage(value: &Value) -> Read<Storage> {
+    match value.text()? {
+        "disk" => Ok(Storage::Disk),
+        "thin" => Ok(Storage::Thin),
+        _ => value.fault(Wrong::new("not a kind of storage", "write \"disk\" or \"thin\"")),
+    }
 }
 
 fn options(value: &Value) -> Read<BTreeMap<String, String>> {

@@ -1,4 +1,5 @@
-//! `[[expect]]`, `[vary]`, `[known]`: what has to be seen, what may change, what is known to fail.
+//! `[[expect]]`, `[vary]`, `[known]`, `[replay]`: what has to be seen, what may change, what is
+//! known to fail, what failed.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,7 @@ use crate::cursor::{Read, Table, Value};
 use crate::error::Wrong;
 use crate::limits::VARY_MAX;
 use crate::read_condition::some_condition;
-use crate::scenario::{Expect, Expectation, Known, Vary};
+use crate::scenario::{Expect, Expectation, Known, Replay, Vary};
 use crate::units::DURATION;
 
 /// One `[[expect]]`.
@@ -86,4 +87,18 @@ fn one_known(value: &Value) -> Read<Known> {
     };
     table.finish()?;
     Ok(known)
+}
+
+/// `[replay]`: the run that the file was shrunk from.
+pub(crate) fn replay(value: &Value) -> Read<Option<Replay>> {
+    let text = |v: &Value| v.string().map(Some);
+    let mut table = value.table("[replay]")?;
+    let replay = Replay {
+        seed: table.need("seed")?.seed()?,
+        commit: table.or("commit", None, text)?,
+        breaks: table.need("breaks")?.string()?,
+        quirk: table.or("quirk", None, text)?,
+    };
+    table.finish()?;
+    Ok(Some(replay))
 }

@@ -9,7 +9,7 @@ use crate::scenario::{Do, Exit, Step, When};
 use crate::units::{DURATION, parse_signed};
 
 /// Verbs of `do`, in kebab case.
-pub(crate) const VERBS: [&str; 24] = [
+pub(crate) const VERBS: [&str; 25] = [
     "power-off",
     "boot",
     "crash",
@@ -30,6 +30,7 @@ pub(crate) const VERBS: [&str; 24] = [
     "bit-rot",
     "disk-lies",
     "disk-honest",
+    "fill-conntrack",
     "clock-step",
     "move-vm",
     "run",
@@ -230,6 +231,12 @@ fn tabled(verb: &str, table: &mut Table) -> Read<Do> {
             host: host(table)?,
             resource: table.need("resource")?.string()?,
             blocks: table.or("blocks", 1, |v| v.count(ROT_MAX))?,
+        },
+        "fill-conntrack" => Do::FillConntrack {
+            host: host(table)?,
+            share: table.or("share", PPM_ONE, |v| share(v, PPM_ONE))?,
+            flush: table.or("flush", false, Value::flag)?,
+            lasts: table.need("lasts")?.quantity(&DURATION)?,
         },
         "clock-step" => {
             let host = host(table)?;

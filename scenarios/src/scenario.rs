@@ -34,6 +34,8 @@ pub struct Scenario {
     pub vary: BTreeMap<String, Vary>,
     /// By world: how it fails there today, on a release or with a quirk.
     pub known: BTreeMap<String, Known>,
+    /// What it replays, if it is the rest of a run that failed.
+    pub replay: Option<Replay>,
     /// Worlds that it is meant for: `sim`, `lab`.
     pub worlds: Vec<String>,
     /// Parts of the stack that it needs, see [`PARTS`].
@@ -60,6 +62,7 @@ impl Scenario {
             expect: Vec::new(),
             vary: BTreeMap::new(),
             known: BTreeMap::new(),
+            replay: None,
             worlds: vec!["sim".to_owned()],
             requires: Vec::new(),
             heals: true,
@@ -82,6 +85,11 @@ pub struct Pool {
     pub clock_offset: u64,
     /// Largest drift of a host's clock, parts per million.
     pub clock_drift_ppm: u32,
+    /// Entries of each host's table of tracked connections (`nf_conntrack_max`); none: nothing is
+    /// tracked.
+    pub conntrack_max: Option<u32>,
+    /// DRBD's ports are not tracked, as XCP-ng's rule has it.
+    pub drbd_notrack: bool,
 }
 
 /// One network: a NIC on every host, one switch.
@@ -112,6 +120,8 @@ pub struct Disk {
     pub parallel: u32,
     /// Has a volatile write cache.
     pub volatile_cache: bool,
+    /// Data of each host's thin pool, for resources with [`Storage::Thin`]; 0: no pool.
+    pub thin_pool: u64,
 }
 
 impl Default for Disk {
@@ -124,6 +134,30 @@ impl Default for Disk {
             flush: (200 * US, 600 * US),
             parallel: 16,
             volatile_cache: true,
+            thin_pool: 0,
+        }
+    }
+}
+
+/// What the copies of a resource lie on.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub enum Storage {
+    /// The host's disk itself.
+    #[default]
+    Disk,
+    /// A thin volume of the host's pool.
+    Thin,
+}
+
+/// What [`Storage`] may be, as in a file.
+pub const STORAGES: [&str; 2] = ["disk", "thin"];
+
+impl Storage {
+    /// As in a file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Storage::Disk => "disk",
+            Storage::Thin => "thin",
         }
     }
 }
@@ -143,6 +177,8 @@ pub struct Resource {
     pub tiebreaker: Option<String>,
     /// Further hosts without a copy (clients).
     pub diskless: Vec<String>,
+    /// What its copies lie on.
+    pub storage: Storage,
     /// DRBD options by name, e.g. `quorum = majority`; see `drbd.conf(5)`.
     pub options: BTreeMap<String, String>,
 }
@@ -282,6 +318,19 @@ pub struct Known {
     pub breaks: String,
 }
 
+/// The run that a file was shrunk from, and what it shows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replay {
+    /// The seed under which it fails.
+    pub seed: u64,
+    /// The commit at which it failed: a seed means nothing after a change of the code.
+    pub commit: Option<String>,
+    /// The promise that it breaks, or `panic`, `limit`, `expectation`.
+    pub breaks: String,
+    /// The quirk that was on.
+    pub quirk: Option<String>,
+}
+
 /// Worlds that a scenario may be meant for.
 pub const WORLDS: [&str; 2] = ["sim", "lab"];
 
@@ -334,6 +383,10 @@ pub enum Do {
     DiskLies { host: String },
     /// Undo of DiskLies (what the cache holds is written).
     DiskHonest { host: String },
+    /// Connections of others fill a host's table of tracked connections, for so large a share of
+    /// the moments at which one more is wanted. `flush`: it is emptied first, and what was
+    /// established has to get in again.
+    FillConntrack { host: String, share: u32, flush: bool, lasts: u64 },
     /// A host's wall clock jumps.
     ClockStep { host: String, by: i64 },
     /// A VM is stopped here and started there (no host: stays off).
@@ -377,6 +430,7 @@ impl Do {
             Do::BitRot { .. } => "bit-rot",
             Do::DiskLies { .. } => "disk-lies",
             Do::DiskHonest { .. } => "disk-honest",
+            Do::FillConntrack { .. } => "fill-conntrack",
             Do::ClockStep { .. } => "clock-step",
             Do::MoveVm { .. } => "move-vm",
             Do::Run { .. } => "run",

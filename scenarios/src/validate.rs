@@ -8,7 +8,7 @@ use crate::limits::*;
 use crate::options;
 use crate::scenario::*;
 use crate::units::{DURATION, SIZE};
-use crate::validate_step::{expects, meant_for, steps};
+use crate::validate_step::{expects, meant_for, replays, steps};
 
 /// Why a scenario cannot run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -57,7 +57,8 @@ pub fn validate(scenario: &Scenario) -> Check {
     vms(scenario)?;
     steps(scenario)?;
     expects(scenario)?;
-    meant_for(scenario)
+    meant_for(scenario)?;
+    replays(scenario)
 }
 
 /// Lower-case letters, digits and single hyphens; so that a name is a word in every log and a file
@@ -120,6 +121,10 @@ fn pool(pool: &Pool) -> Check {
     if pool.clock_drift_ppm > CLOCK_DRIFT_MAX {
         return fail("pool.clock-drift", "drifts too fast", "use at most 10%");
     }
+    if pool.conntrack_max.is_some_and(|max| max == 0 || max > CONNTRACK_MAX) {
+        let remedy = format!("use 1 to {CONNTRACK_MAX}");
+        return fail("pool.conntrack-max", "not a number of entries", remedy);
+    }
     Ok(())
 }
 
@@ -153,6 +158,13 @@ fn check_network(name: &str, network: &Network) -> Check {
 }
 
 fn disk(disk: &Disk) -> Check {
+    if !disk.thin_pool.is_multiple_of(POOL_EXTENT) {
+        return fail("disk.thin-pool", "not whole extents of 4MiB", "as in thin-pool = \"64MiB\"");
+    }
+    if disk.thin_pool > POOL_BYTES_MAX {
+        let remedy = format!("use at most {}", SIZE.format(POOL_BYTES_MAX));
+        return fail("disk.thin-pool", "the pool is too large", remedy);
+    }
     range("disk.read", disk.read, SERVICE_MAX)?;
     range("disk.write", disk.write, SERVICE_MAX)?;
     range("disk.flush", disk.flush, SERVICE_MAX)?;
@@ -192,6 +204,10 @@ fn resources(scenario: &Scenario) -> Check {
         kebab(&format!("{path}.name"), &resource.name)?;
         check_size(&path, resource)?;
         check_hosts(&path, resource, &scenario.pool)?;
+        if resource.storage == Storage::Thin && scenario.disk.thin_pool == 0 {
+            let remedy = "say how large it is, as in [disk] thin-pool = \"64MiB\"";
+            return fail(format!("{path}.storage"), "there is no thin pool", remedy);
+        }
         for (name, value) in &resource.options {
             options::check(name, value).or_else(|Wrong { what, remedy }| {
                 fail(format!("{path}.options.{name}"), what, remedy)

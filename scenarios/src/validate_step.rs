@@ -86,6 +86,11 @@ pub(crate) fn expects(scenario: &Scenario) -> Check {
             let remedy = "use `within`, or a fact that can be seen without a command";
             return fail(place, "a command is asked now and then, not all the time", remedy);
         }
+        let moments = expect.that.all.iter().any(|fact| matches!(fact, Fact::Event { .. }));
+        if moments && expect.kind == Expectation::Always {
+            let remedy = "name the state that it leads to; or use `within`, or `never`";
+            return fail(place, "an event is a moment, not a state: it cannot last", remedy);
+        }
     }
     Ok(())
 }
@@ -102,6 +107,10 @@ pub(crate) fn meant_for(scenario: &Scenario) -> Check {
         let path = format!("known.{world}");
         known(&path, "world", world, WORLDS.into_iter())?;
         kebab(&format!("{path}.breaks"), &it.breaks)?;
+        if world == "sim" && it.quirk.is_none() {
+            let remedy = "name the quirk that puts the bug back: quirk = \"…\"";
+            return fail(path, "the simulator runs no release", remedy);
+        }
         if it.version.is_none() && it.quirk.is_none() {
             let remedy = "add version = \"drbd 9.3.3\", or quirk = \"…\"";
             return fail(path, "known of which release, or with which quirk?", remedy);
@@ -112,6 +121,20 @@ pub(crate) fn meant_for(scenario: &Scenario) -> Check {
         }
     }
     Ok(())
+}
+
+/// What is replayed is named.
+pub(crate) fn replays(scenario: &Scenario) -> Check {
+    let Some(it) = &scenario.replay else { return Ok(()) };
+    kebab("replay.breaks", &it.breaks)?;
+    let quirk = it.quirk.as_ref();
+    quirk.map_or(Ok(()), |quirk| kebab("replay.quirk", quirk))?;
+    match &it.commit {
+        Some(commit) if commit.is_empty() || commit.chars().count() > NOTE_MAX => {
+            fail("replay.commit", "not a commit", "write its short hash, or leave it out")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Names exist, words are DRBD's, at `path`.
@@ -248,6 +271,11 @@ fn action(path: &str, action: &Do, scenario: &Scenario) -> Check {
             is_host("host", host)?;
             range(&place("lasts"), (0, *lasts), HORIZON_MAX)
         }
+        Do::FillConntrack { host, share, lasts, .. } => {
+            is_host("host", host)?;
+            range(&place("lasts"), (0, *lasts), HORIZON_MAX)?;
+            fill_conntrack(&place, *share, scenario)
+        }
         Do::ClockStep { host, by } => {
             is_host("host", host)?;
             range(&place("by"), (0, by.unsigned_abs()), CLOCK_OFFSET_MAX)
@@ -259,6 +287,17 @@ fn action(path: &str, action: &Do, scenario: &Scenario) -> Check {
         }
         Do::HealAll => Ok(()),
     }
+}
+
+fn fill_conntrack(place: &dyn Fn(&str) -> String, share: u32, scenario: &Scenario) -> Check {
+    if share > PPM_ONE {
+        return fail(place("share"), "more than all", "use 0% to 100%");
+    }
+    if scenario.pool.conntrack_max.is_none() {
+        let remedy = "give it a size, as in [pool] conntrack-max = 65536";
+        return fail(place("host"), "its connections are not tracked", remedy);
+    }
+    Ok(())
 }
 
 /// A command is a word at least, and short.

@@ -31,6 +31,8 @@ impl Setting {
     }
 }
 
+const SECOND: u64 = 1_000_000_000;
+
 /// Lists whose elements have names.
 const NAMED: [(&str, &str); 4] =
     [("step", "id"), ("expect", "id"), ("vm", "name"), ("resource", "name")];
@@ -43,7 +45,8 @@ pub fn read_with(file: &str, text: &str, settings: &[Setting]) -> Result<Scenari
     }
     let said = settings.iter().map(|s| format!("{}={}", s.path, s.value)).collect::<Vec<_>>();
     let place = format!("{file}, with {}", said.join(" "));
-    let fail = |wrong: Wrong| Error::at(&place, "", 0, wrong);
+    // The changed text has other lines than the file: the place is the setting.
+    let fail = |wrong: Wrong| Error { line: 0, ..Error::at(&place, "", 0, wrong) };
     let mut root: Table =
         text.parse().map_err(|_| fail(Wrong::new("not TOML", "mend the file")))?;
     for setting in settings {
@@ -51,7 +54,6 @@ pub fn read_with(file: &str, text: &str, settings: &[Setting]) -> Result<Scenari
     }
     let changed = toml::to_string(&root)
         .map_err(|error| fail(Wrong::new(error.to_string(), "set something else")))?;
-    // The changed text has other lines than the file: the place is the setting.
     read(&place, &changed).map_err(|error| fail(Wrong::new(error.what, error.remedy)))
 }
 
@@ -71,8 +73,11 @@ pub fn varied(
             Vary::OneOf(values) => values[below(path, values.len() as u64) as usize].clone(),
             Vary::Range(low, high) => match span(low, high) {
                 Some(Span { low, high, kind }) => {
-                    let steps = (high - low).saturating_add(1);
-                    say(low + below(path, steps), kind)
+                    // Of seconds, milliseconds are fine enough, and can be read.
+                    let fine = kind.is_some_and(|kind| kind.what == DURATION.what);
+                    let unit = if fine && high - low >= SECOND { SECOND / 1_000 } else { 1 };
+                    let steps = ((high - low) / unit).saturating_add(1);
+                    say(low + below(path, steps) * unit, kind)
                 }
                 None => continue,
             },

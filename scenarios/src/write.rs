@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 
 use crate::scenario::*;
 use crate::units::{DURATION, RATE, SHARE, SIZE};
-use crate::write_step::{expect, known, step, vary};
+use crate::write_step::{expect, known, replay, step, vary};
 
 /// The file that [`crate::read`] turns into the same scenario.
 pub fn write(scenario: &Scenario) -> String {
@@ -14,6 +14,18 @@ pub fn write(scenario: &Scenario) -> String {
     // Writing into a String cannot fail.
     let _ = document(&mut out, scenario);
     out
+}
+
+/// As [`write`], below a comment that says what it is about.
+pub fn write_with_comment(scenario: &Scenario, comment: &str) -> String {
+    let mut out = String::new();
+    for line in comment.lines() {
+        // What TOML forbids in a comment.
+        let plain: String = line.chars().filter(|c| !c.is_control() || *c == '\t').collect();
+        out.push_str(format!("# {plain}").trim_end());
+        out.push('\n');
+    }
+    out + &write(scenario)
 }
 
 fn document(out: &mut String, scenario: &Scenario) -> fmt::Result {
@@ -41,7 +53,8 @@ fn document(out: &mut String, scenario: &Scenario) -> fmt::Result {
     scenario.step.iter().try_for_each(|it| step(out, it))?;
     scenario.expect.iter().try_for_each(|it| expect(out, it))?;
     vary(out, &scenario.vary)?;
-    known(out, &scenario.known)
+    known(out, &scenario.known)?;
+    scenario.replay.as_ref().map_or(Ok(()), |it| replay(out, it))
 }
 
 /// A basic string: quotes, backslashes and control characters escaped.
@@ -80,7 +93,14 @@ fn pool(out: &mut String, pool: &Pool) -> fmt::Result {
     writeln!(out, "ha           = {{ enabled = {} }}", pool.ha)?;
     writeln!(out, "boot-time    = {}", span(pool.boot_time))?;
     writeln!(out, "clock-offset = {}", quoted(&DURATION.format(pool.clock_offset)))?;
-    writeln!(out, "clock-drift  = {}", share(pool.clock_drift_ppm))
+    writeln!(out, "clock-drift  = {}", share(pool.clock_drift_ppm))?;
+    if let Some(max) = pool.conntrack_max {
+        writeln!(out, "conntrack-max = {max}")?;
+    }
+    if pool.drbd_notrack {
+        writeln!(out, "drbd-notrack = true")?;
+    }
+    Ok(())
 }
 
 fn network(out: &mut String, name: &str, network: &Network) -> fmt::Result {
@@ -98,7 +118,11 @@ fn disk(out: &mut String, disk: &Disk) -> fmt::Result {
     writeln!(out, "write          = {}", span(disk.write))?;
     writeln!(out, "flush          = {}", span(disk.flush))?;
     writeln!(out, "parallel       = {}", disk.parallel)?;
-    writeln!(out, "volatile-cache = {}", disk.volatile_cache)
+    writeln!(out, "volatile-cache = {}", disk.volatile_cache)?;
+    if disk.thin_pool > 0 {
+        writeln!(out, "thin-pool      = {}", quoted(&SIZE.format(disk.thin_pool)))?;
+    }
+    Ok(())
 }
 
 fn resource(out: &mut String, resource: &Resource) -> fmt::Result {
@@ -112,6 +136,9 @@ fn resource(out: &mut String, resource: &Resource) -> fmt::Result {
     }
     if !resource.diskless.is_empty() {
         writeln!(out, "diskless   = {}", list(&resource.diskless))?;
+    }
+    if resource.storage != Storage::Disk {
+        writeln!(out, "storage    = {}", quoted(resource.storage.name()))?;
     }
     if resource.options.is_empty() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Steps, expectations, variations and known failures to TOML.
+//! Steps, expectations, variations, known failures and replays to TOML.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
@@ -105,6 +105,20 @@ pub(crate) fn known(out: &mut String, known: &BTreeMap<String, Known>) -> fmt::R
     Ok(())
 }
 
+/// `[replay]`
+pub(crate) fn replay(out: &mut String, replay: &Replay) -> fmt::Result {
+    writeln!(out, "\n[replay]")?;
+    match i64::try_from(replay.seed) {
+        Ok(seed) if seed < 1_000_000 => writeln!(out, "seed   = {seed}")?,
+        _ => writeln!(out, "seed   = \"{:#x}\"", replay.seed)?,
+    }
+    if let Some(commit) = &replay.commit {
+        writeln!(out, "commit = {}", quoted(commit))?;
+    }
+    writeln!(out, "breaks = {}", quoted(&replay.breaks))?;
+    replay.quirk.as_ref().map_or(Ok(()), |quirk| writeln!(out, "quirk  = {}", quoted(quirk)))
+}
+
 /// What follows the verb.
 fn object(action: &Do) -> String {
     match action {
@@ -150,6 +164,12 @@ fn object(action: &Do) -> String {
             ("host", Some(quoted(host))),
             ("resource", Some(quoted(resource))),
             ("blocks", Some(blocks.to_string())),
+        ]),
+        Do::FillConntrack { host, share: part, flush, lasts } => fields(&[
+            ("host", Some(quoted(host))),
+            ("share", Some(share(*part))),
+            ("flush", Some(flush.to_string())),
+            ("lasts", Some(quoted(&DURATION.format(*lasts)))),
         ]),
         Do::ClockStep { host, by } => {
             fields(&[("host", Some(quoted(host))), ("by", Some(quoted(&format_signed(*by))))])

@@ -1,5 +1,7 @@
 //! What a wrong file says: place, fact, remedy.
 
+#![allow(clippy::disallowed_methods, reason = "a test that reads and writes a golden file")]
+
 use scenarios::read;
 
 const GOOD: &str = r#"
@@ -20,6 +22,28 @@ on = "alpha"
 vdi = "vol-a"
 io = { write = 1, block = "4KiB..8KiB" }
 [[step]]
+at = "20s"
+do = { power-off = "alpha" }
+"#;
+
+/// What errors.txt adds its mistakes to.
+const STORY: &str = r#"
+schema = 1
+name = "story"
+horizon = "1m"
+[pool]
+hosts = ["alpha", "bravo", "charlie", "delta"]
+[[resource]]
+name = "vol-a"
+size = "64MiB"
+diskful = ["alpha", "bravo"]
+tiebreaker = "charlie"
+[[vm]]
+name = "vm-a"
+on = "alpha"
+vdi = "vol-a"
+[[step]]
+id = "dies"
 at = "20s"
 do = { power-off = "alpha" }
 "#;
@@ -96,4 +120,37 @@ fn the_format_has_a_version() {
     check("schema = 1", "schema = 2", "2:10", &["write `schema = 1`"]);
     check("schema = 1\n", "", "1:1", &["lacks \"schema\""]);
     check("schema = 1", "schema = ", "2:10", &["not TOML"]);
+}
+
+/// What is said of a mistake that is added to [`STORY`]; lines are counted from the mistake on.
+fn said(mistake: &str) -> String {
+    let before = STORY.lines().count();
+    let error = match read("f.toml", &format!("{STORY}{mistake}\n")) {
+        Ok(_) => return "it is read\n".to_owned(),
+        Err(error) => error,
+    };
+    let line = error.line.checked_sub(before).expect("the story itself is good");
+    format!("{line}:{}: {}\n  remedy: {}\n", error.column, error.what, error.remedy)
+}
+
+/// Write them anew with `UPDATE_GOLDEN=1 cargo test -p scenarios --test errors`.
+#[test]
+fn every_mistake_has_its_place_and_remedy() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/errors.txt");
+    let text = std::fs::read_to_string(&path).expect("the cases");
+    let mut parts = text.split("=== ");
+    let mut wanted = parts.next().unwrap_or_default().to_owned();
+    let mut count = 0;
+    for part in parts {
+        let (name, rest) = part.split_once('\n').expect("a name");
+        let (mistake, _) = rest.split_once("\n---\n").expect("a mistake, then what is said");
+        wanted += &format!("=== {name}\n{mistake}\n---\n{}\n", said(mistake));
+        count += 1;
+    }
+    assert!(count >= 50 && !wanted.contains("it is read"), "{wanted}");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &wanted).expect("the file is writable");
+    } else {
+        assert_eq!(text, wanted, "UPDATE_GOLDEN=1 cargo test -p scenarios --test errors");
+    }
 }

@@ -1,4 +1,5 @@
 //! The files that editors and readers get say what the reader takes.
+#![allow(clippy::disallowed_methods, reason = "a test that reads and writes files")]
 
 use scenarios::{json_schema, reference};
 use std::path::Path;

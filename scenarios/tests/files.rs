@@ -2,7 +2,8 @@
 //! is its file name.
 #![allow(clippy::disallowed_methods, reason = "a test that reads the folder")]
 
-use scenarios::{BUILTIN, read};
+use scenarios::{BUILTIN, read, read_with, varied};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 fn files_under(dir: &Path, found: &mut Vec<String>) {
@@ -42,7 +43,44 @@ fn every_file_reads_and_says_what_it_is() {
         let scenario = read(file.path, file.text).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(scenario.name, file.name(), "{}", file.path);
         assert!(!scenario.promise.is_empty(), "{}: which promises is it about?", file.path);
+        assert!(!scenario.expect.is_empty(), "{}: what tells that it happened?", file.path);
+        let wide = file.text.lines().find(|line| line.chars().count() > 100);
+        assert_eq!(wide, None, "{}: more than 100 columns", file.path);
         let header: Vec<_> = file.text.lines().take_while(|line| line.starts_with('#')).collect();
         assert!(header.len() >= 4, "{}: a header says goal, topology and method", file.path);
     }
+}
+
+#[test]
+fn whatever_a_seed_varies_reads() {
+    for file in BUILTIN {
+        let scenario = read(file.path, file.text).unwrap_or_else(|error| panic!("{error}"));
+        assert!(!scenario.vary.is_empty(), "{}: what may a seed vary?", file.path);
+        for seed in 0..12u64 {
+            // Not chance, but all over the place.
+            let below = |path: &str, n: u64| {
+                path.bytes().fold(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), |sum, byte| {
+                    (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3).rotate_left(17)
+                }) % n
+            };
+            let settings = varied(&scenario.vary, seed, below);
+            let again = read_with(file.path, file.text, &settings);
+            assert_eq!(seed == 0, settings.is_empty());
+            again.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+        }
+    }
+}
+
+/// Files in backticks in the second column of COVERAGE.md: those that are there, and no other.
+#[test]
+fn the_table_of_incidents_names_every_file() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("COVERAGE.md")).expect("the table");
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    let cells: Vec<&str> = rows.filter_map(|row| row.split('|').nth(2)).collect();
+    let named: BTreeSet<&str> =
+        cells.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let files: BTreeSet<&str> = BUILTIN.iter().map(scenarios::Builtin::family_and_name).collect();
+    assert_eq!(named, files, "COVERAGE.md and the folders differ");
+    assert!(cells.iter().all(|cell| !cell.trim().is_empty()), "a row without file and reason");
 }

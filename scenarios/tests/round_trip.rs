@@ -67,6 +67,9 @@ fn action() -> impl Strategy<Value = Do> {
             blocks
         }),
         (host(), span).prop_map(|(host, by)| Do::ClockStep { host, by }),
+        (host(), 0..=PPM_ONE, any::<bool>(), 0..HORIZON_MAX).prop_map(
+            |(host, share, flush, lasts)| Do::FillConntrack { host, share, flush, lasts }
+        ),
     ];
     let (from, to) = ("alpha".to_owned(), "charlie".to_owned());
     let (from2, to2) = (from.clone(), to.clone());
@@ -123,6 +126,7 @@ fn resource() -> impl Strategy<Value = Resource> {
             volumes,
             diskful: vec!["alpha".to_owned(), "bravo".to_owned()],
             tiebreaker: tie.then(|| "charlie".to_owned()),
+            storage: if options { Storage::Thin } else { Storage::Disk },
             diskless: if tie { Vec::new() } else { vec!["charlie".to_owned()] },
             options: if options {
                 [("quorum", "majority"), ("ping-int", "5")]
@@ -144,6 +148,7 @@ fn disk() -> impl Strategy<Value = Disk> {
             flush,
             parallel,
             volatile_cache,
+            thin_pool: u64::from(parallel) * POOL_EXTENT,
         },
     )
 }
@@ -157,6 +162,8 @@ fn pool() -> impl Strategy<Value = Pool> {
             boot_time,
             clock_offset,
             clock_drift_ppm,
+            conntrack_max: Some(clock_drift_ppm + 1),
+            drbd_notrack: ha,
         })
 }
 
@@ -228,10 +235,24 @@ fn expectation() -> impl Strategy<Value = Expect> {
     prop_oneof![
         (0..HORIZON_MAX, prop_oneof![condition(), asked])
             .prop_map(|(within, that)| (Expectation::Within(within), that)),
-        condition().prop_map(|that| (Expectation::Always, that)),
+        vec(fact(), 2..6).prop_map(|facts| {
+            let lasts = |fact: &Fact| !matches!(fact, Fact::Event { .. });
+            (Expectation::Always, Condition::new(facts.into_iter().filter(lasts).collect()))
+        }),
         condition().prop_map(|that| (Expectation::Never, that)),
     ]
     .prop_map(|(kind, that)| Expect { id: None, kind, that, after: None, until: None })
+}
+
+fn replay() -> impl Strategy<Value = Replay> {
+    (any::<u64>(), 0..100u64, any::<bool>(), option::of("[0-9a-f]{7}")).prop_map(
+        |(large, small, is_large, commit)| Replay {
+            seed: if is_large { large } else { small },
+            quirk: commit.as_ref().map(|_| "equal-uuids-drop-bits".to_owned()),
+            commit,
+            breaks: "one-primary".to_owned(),
+        },
+    )
 }
 
 prop_compose! {
@@ -248,6 +269,7 @@ prop_compose! {
         heals in any::<bool>(),
         whens in vec((any::<bool>(), option::of(condition())), 1..4),
         expects in vec(expectation(), 0..4),
+        replay in option::of(replay()),
     ) -> Scenario {
         let vdi = if second && resource.volumes > 1 { "vol-a/1" } else { "vol-a" };
         let boots = Vary::Range("5s".to_owned(), "9s".to_owned());
@@ -279,6 +301,7 @@ prop_compose! {
             expect: expects,
             vary: [("pool.boot-time".to_owned(), boots)].into(),
             known: [("lab".to_owned(), known)].into(),
+            replay,
             worlds: vec!["sim".to_owned(), "lab".to_owned()],
             requires: vec!["drbd".to_owned()],
             heals,
@@ -291,6 +314,18 @@ proptest! {
     fn a_scenario_survives_being_written(scenario in scenario()) {
         validate(&scenario).map_err(|invalid| TestCaseError::fail(invalid.to_string()))?;
         let text = write(&scenario);
+        match read("drawn.toml", &text) {
+            Ok(again) => prop_assert_eq!(again, scenario),
+            Err(error) => prop_assert!(false, "{error}\n{text}"),
+        }
+    }
+
+    #[test]
+    fn a_comment_says_nothing_to_the_reader(
+        scenario in scenario(),
+        comment in "(\\PC|[\n\r\t\x00\x7f]){0,80}",
+    ) {
+        let text = write_with_comment(&scenario, &comment);
         match read("drawn.toml", &text) {
             Ok(again) => prop_assert_eq!(again, scenario),
             Err(error) => prop_assert!(false, "{error}\n{text}"),

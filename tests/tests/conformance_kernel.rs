@@ -15,6 +15,8 @@ mod accepted;
 mod compare;
 #[path = "conformance_kernel/pair.rs"]
 mod pair;
+#[path = "conformance_kernel/policies.rs"]
+mod policies;
 
 use accepted::Accepted;
 use images::script::{self, Script};

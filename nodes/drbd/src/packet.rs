@@ -131,6 +131,13 @@ pub enum Change {
     Demote,
     /// Nothing: finds out who is there (after a lost peer, or to settle Consistent).
     Empty,
+    /// Target and initiator copy everything anew, one from the other.
+    Resync {
+        /// Volume.
+        volume: VolumeNumber,
+        /// The initiator is the one that is overwritten (`invalidate`).
+        to_initiator: bool,
+    },
     /// The initiator's disk changes (attach and graceful detach).
     Disk {
         /// Volume.

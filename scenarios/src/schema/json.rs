@@ -46,6 +46,9 @@ fn shape(it: Shape) -> Value {
         Shape::Name => json!({"type": "string", "pattern": "^[a-z][a-z0-9-]*$"}),
         Shape::Flag => json!({"type": "boolean"}),
         Shape::Number => json!({"type": "integer", "minimum": 0}),
+        Shape::Seed => json!({"anyOf": [
+            {"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^0x[0-9a-fA-F]+$"},
+        ]}),
         Shape::Quantity(unit) => json!({"type": "string", "pattern": quantity(unit)}),
         Shape::Range(unit) => {
             let one = quantity(unit);

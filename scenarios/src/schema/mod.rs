@@ -20,6 +20,8 @@ pub(crate) enum Shape {
     Flag,
     /// A whole number.
     Number,
+    /// A whole number, or hexadecimal in quotes.
+    Seed,
     /// A quantity with a unit: "20s".
     Quantity(Unit),
     /// One quantity, or "A..B".

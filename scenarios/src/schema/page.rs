@@ -56,6 +56,7 @@ fn said(shape: Shape) -> String {
         Shape::Name => "name in kebab case".to_owned(),
         Shape::Flag => "true or false".to_owned(),
         Shape::Number => "number".to_owned(),
+        Shape::Seed => "number, or \"0x…\"".to_owned(),
         Shape::Quantity(unit) => unit_said(unit).to_owned(),
         Shape::Range(unit) => format!("{}, or a range", unit_said(unit)),
         Shape::Signed => "duration with a sign".to_owned(),

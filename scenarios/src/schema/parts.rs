@@ -6,7 +6,7 @@ use super::{Key, Part, may, need};
 use crate::condition::{
     CONNECTION_STATES, DISK_STATES, EVENT_NAMES, POWER, REPLICATION_STATES, ROLES,
 };
-use crate::scenario::{PARTS, WORLDS};
+use crate::scenario::{PARTS, STORAGES, WORLDS};
 
 /// The file itself.
 pub(crate) const ROOT: Part = Part {
@@ -44,6 +44,7 @@ pub(crate) const ROOT: Part = Part {
         may("expect", Tables(&EXPECT), "none", "What has to be seen, and what must not."),
         may("vary", Vary, "none", "What a fuzzer may change: see below."),
         may("known", Named(&KNOWN), "none", "Failures that are known, by world."),
+        may("replay", Table(&REPLAY), "none", "What it was shrunk from."),
     ],
     example: "schema  = 1\nname    = \"primary-isolated\"\nhorizon = \"4m\"\n",
 };
@@ -63,6 +64,13 @@ const POOL: Part = Part {
             "Largest error of a wall clock at the start.",
         ),
         may("clock-drift", Quantity(Share), "0ppm", "Largest drift of a host's clock."),
+        may(
+            "conntrack-max",
+            Number,
+            "untracked",
+            "Entries of each host's table of tracked connections (`nf_conntrack_max`).",
+        ),
+        may("drbd-notrack", Flag, "false", "DRBD's ports are not tracked."),
     ],
     example: "[pool]\nhosts = [\"alpha\", \"bravo\", \"charlie\"]\n",
 };
@@ -96,6 +104,13 @@ const DISK: Part = Part {
         may("flush", Range(Duration), "200us..600us", "A flush."),
         may("parallel", Number, "16", "Requests served at once."),
         may("volatile-cache", Flag, "true", "What was not flushed is lost with the power."),
+        may(
+            "thin-pool",
+            Quantity(Size),
+            "none",
+            "Data of each host's LVM thin pool, a multiple of 4MiB, for resources with \
+             `storage = \"thin\"`. Its group has room for all that they promise.",
+        ),
     ],
     example: "[disk]\nflush = \"2ms..8ms\"\n",
 };
@@ -110,6 +125,12 @@ const RESOURCE: Part = Part {
         need("diskful", Texts, "Hosts with a copy."),
         may("tiebreaker", Text, "none", "The host without a copy that gives a vote."),
         may("diskless", Texts, "[]", "Further hosts without a copy: clients."),
+        may(
+            "storage",
+            Word(&STORAGES),
+            "disk",
+            "What its copies lie on: the disk itself, or a thin volume of the host's pool.",
+        ),
         may("options", Options, "DRBD's", "DRBD options as in drbd.conf(5), in DRBD's units."),
     ],
     example: "[[resource]]\nname       = \"vol-a\"\nsize       = \"64MiB\"\n\
@@ -162,7 +183,13 @@ const STEP: Part = Part {
         ),
         may("wait", Quantity(Duration), "0s", "So long after that."),
         need("do", Do, "What: one verb."),
-        may("optional", Flag, "false", "It is no failure if its time never comes."),
+        may(
+            "optional",
+            Flag,
+            "false",
+            "It is no failure if its time never comes. One that waits for its moment when `heal-all` \
+             strikes does not strike any more.",
+        ),
     ],
     example: "[[step]]\nid    = \"return\"\nafter = { vm = \"vm-a\", acked-writes = 500 }\n\
               wait  = \"5s\"\ndo    = { boot = \"bravo\" }\n",
@@ -182,7 +209,12 @@ const EXPECT: Part = Part {
             "`that` holds at least once in this time.",
         ),
         may("that", Table(&CONDITION), "with `within`", "The condition."),
-        may("always", Table(&CONDITION), "one of three", "It holds all the time."),
+        may(
+            "always",
+            Table(&CONDITION),
+            "one of three",
+            "It holds all the time. No event: that is a moment.",
+        ),
         may("never", Table(&CONDITION), "one of three", "It does not hold at any time."),
         may("after", Text, "see above", "From when this step has struck."),
         may("until", Text, "the end", "Until this step strikes."),
@@ -239,7 +271,8 @@ pub(crate) const CONDITION: Part = Part {
 const KNOWN: Part = Part {
     head: "[known]",
     about: "By world: on which release, or with which quirk, the scenario fails today, and how. \
-            There it must fail, and fail this way.",
+            There it must fail, and fail this way. In the simulator it is a quirk: the scenario \
+            passes without it, and with it one of the seeds 0 to 15 breaks the promise.",
     keys: &[
         may("version", Text, "none", "The release: `drbd 9.3.3`."),
         may("quirk", Text, "none", "The quirk that puts the bug back, see `--quirk list`."),
@@ -248,8 +281,23 @@ const KNOWN: Part = Part {
     example: "[known]\nlab = { version = \"drbd 9.3.3\", breaks = \"uptodate-means-identical\" }\n",
 };
 
+const REPLAY: Part = Part {
+    head: "[replay]",
+    about: "The simulator writes it into a plan that it shrank: the run that failed. `--file` runs \
+            such a file with this seed and this quirk, unless `--seed`, `--seeds` or `--quirk` say \
+            otherwise.",
+    keys: &[
+        need("seed", Seed, "The seed under which it fails."),
+        may("commit", Text, "unknown", "The commit at which it failed; another one is told."),
+        need("breaks", Name, "The promise that it breaks; or `panic`, `limit`, `expectation`."),
+        may("quirk", Name, "none", "The quirk that was on."),
+    ],
+    example: "[replay]\nseed   = \"0x5eed91c4\"\ncommit = \"4f2c1d9\"\n\
+              breaks = \"uptodate-means-identical\"\nquirk  = \"equal-uuids-drop-bits\"\n",
+};
+
 /// All tables, in the order of the page.
-pub(crate) const ALL: [&Part; 14] = [
+pub(crate) const ALL: [&Part; 15] = [
     &ROOT,
     &POOL,
     &HA,
@@ -264,4 +312,5 @@ pub(crate) const ALL: [&Part; 14] = [
     &EXPECT,
     &super::verbs::VARIES,
     &KNOWN,
+    &REPLAY,
 ];

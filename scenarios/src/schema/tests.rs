@@ -40,6 +40,10 @@ always = { resource = "vol-a", host = "alpha", quorum = true }
 @[[expect]]
 [known]
 lab = { version = "drbd 9.3.3", breaks = "one-primary" @[known] }
+[replay]
+seed = 1
+breaks = "one-primary"
+@[replay]
 "#;
 
 /// The file with an unknown key in one table; what the reader says it might have been.

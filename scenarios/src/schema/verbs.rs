@@ -36,7 +36,7 @@ const COPY: &[Key] =
     &[need("host", Text, "The host."), need("resource", Text, "The copy of this.")];
 
 /// All verbs.
-pub(crate) const ALL: [Verb; 24] = [
+pub(crate) const ALL: [Verb; 25] = [
     host("power-off", "The plug is pulled: volatile caches are lost, nobody is told."),
     host("boot", "Power on, boot, bring resources up."),
     host("crash", "The kernel crashes: disks keep their caches; it reboots by itself."),
@@ -111,6 +111,28 @@ pub(crate) const ALL: [Verb; 24] = [
     host("disk-lies", "Flushes are acknowledged but do nothing."),
     host("disk-honest", "Undo of `disk-lies`; what the cache holds is written."),
     table(
+        "fill-conntrack",
+        &[
+            need("host", Text, "The host."),
+            may(
+                "share",
+                Quantity(Share),
+                "100%",
+                "Of the moments at which one more place is wanted.",
+            ),
+            may(
+                "flush",
+                Flag,
+                "false",
+                "The table is emptied first: established connections \
+                have to get in again.",
+            ),
+            need("lasts", Quantity(Duration), "How long."),
+        ],
+        "Connections of others fill the host's table of tracked connections: packets of new ones \
+         are dropped. Needs `conntrack-max`.",
+    ),
+    table(
         "clock-step",
         &[need("host", Text, "The host."), need("by", Signed, "How far: `-5s`.")],
         "A host's wall clock jumps.",
@@ -136,7 +158,8 @@ pub(crate) const ALL: [Verb; 24] = [
         plain: Some(True),
         keys: &[],
         beside: &[],
-        about: "Everything works again: links, switches, disks, hosts on.",
+        about: "Everything works again: links, switches, disks, hosts on. Optional steps that \
+                still wait for a moment are given up.",
     },
 ];
 

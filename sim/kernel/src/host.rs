@@ -1,19 +1,29 @@
 //! A host: power, disk, and the resources that its kernel runs.
 
+mod exec;
+mod look;
+mod meta;
+mod setup;
+
+use crate::below::Below;
+use crate::commands::events2::Helper;
 use crate::link::{Around, Link, LinkCounters, News, tcp_options};
 use crate::lower::{InFlight, Pending, result};
-use crate::slot::{Phase, Slot, SlotConfig};
+use crate::res::Files;
+use crate::slot::{Phase, Slot, SlotConfig, SlotPeer};
 use crate::wire::Wire;
 use drbd::core::Resource;
 use drbd::core::event::{
     Action, Command, CommandId, Event, Lower, LowerResult, Notice, Refusal, RequestId,
 };
 use drbd::ids::{NodeId, NodeMask, Time, Uuid, VolumeNumber};
+use drbd::meta::Layout;
 use drbd::packet::Packet;
 use drbd::page::Page;
 use drbd::quirks::Quirks;
 use drbd::state::{ConnState, DiskState};
 use models::disk::{Direction, Disk, Done, Op};
+use models::lvm::Lvm;
 use models::net::{HostId, Net, NetEvent, NetWhat};
 use models::time::SpanRange;
 use models::{Luck, SimTime, Span};
@@ -66,9 +76,61 @@ pub struct Out {
     pub what: What,
 }
 
+/// What an administrator's command sets out to change on purpose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Administered {
+    /// `connect`
+    Connect(NodeId),
+    /// `disconnect`
+    Disconnect(NodeId),
+    /// `detach`
+    Detach {
+        /// `--force`
+        force: bool,
+    },
+    /// `primary`
+    Primary {
+        /// `--force`
+        force: bool,
+    },
+    /// `secondary`
+    Secondary {
+        /// `--force`
+        force: bool,
+    },
+    /// `suspend-io`
+    SuspendIo,
+    /// `resume-io`
+    ResumeIo,
+    /// `down`
+    Down,
+    /// `create-md`, `wipe-md`
+    NewMetadata,
+}
+
 /// Kinds of [`Out`].
 #[derive(Clone, Debug)]
 pub enum What {
+    /// A command printed something (`slot` says nothing).
+    Printed {
+        /// As the caller of [`Host::exec`] named the command.
+        id: u64,
+        /// On standard error.
+        error: bool,
+        /// Whole lines.
+        text: String,
+    },
+    /// A command ended (`slot` says nothing).
+    Exited {
+        /// As the caller of [`Host::exec`] named the command.
+        id: u64,
+        /// Exit code.
+        code: u8,
+    },
+    /// An administrator's command is about to change the resource on purpose.
+    Administered(Administered),
+    /// The resource is down, by a command.
+    TakenDown,
     /// An application request is finished.
     Complete {
         /// Volume.
@@ -101,10 +163,17 @@ pub enum What {
     ShutDown,
 }
 
+impl What {
+    /// Is it told for logs alone: does it say nothing that conditions or promises look at?
+    pub fn is_for_log(&self) -> bool {
+        matches!(self, What::Packet(..) | What::MetadataWrite)
+    }
+}
+
 /// One host.
 pub struct Host {
     config: HostConfig,
-    disk: Disk<Page>,
+    disk: Below,
     slots: Vec<Slot>,
     power: Power,
     frozen: bool,
@@ -116,24 +185,36 @@ pub struct Host {
     stepping: Option<usize>,
     tracing: bool,
     metadata: bool,
+    unmarked: bool,
     /// A clean shutdown asked for its last flush, and has it.
     flushing: bool,
     flushed: bool,
     done: Vec<Done<Page>>,
     actions: Vec<Action>,
     news: Vec<News>,
+    files: Files,
+    commands: exec::Commands,
+    /// Set in the owner of each of its sockets.
+    owner: u64,
+    /// The newest time that it was told.
+    clock: SimTime,
 }
 
 impl Host {
     /// A host without power whose disk holds metadata as `create-md` and `new-current-uuid
     /// --clear-bitmap` leave it: `uuids` gives the generation of each resource's volumes, the same
-    /// on every host.
+    /// on every host. `lvm` is what regions on logical volumes refer to.
     pub fn new(
         config: HostConfig,
-        mut disk: Disk<Page>,
+        disk: Disk<Page>,
+        lvm: Option<Lvm>,
         slots: Vec<SlotConfig>,
         uuids: &[Vec<Uuid>],
     ) -> Host {
+        let mut disk = Below::new(disk);
+        if let Some(lvm) = lvm {
+            disk.set_lvm(lvm);
+        }
         for (slot, uuids) in slots.iter().zip(uuids) {
             for (v, (region, uuid)) in slot.regions.iter().zip(uuids).enumerate() {
                 let Some(region) = region else { continue };
@@ -164,11 +245,16 @@ impl Host {
             stepping: None,
             tracing: false,
             metadata: false,
+            unmarked: false,
             flushing: false,
             flushed: false,
             done: Vec::new(),
             actions: Vec::new(),
             news: Vec::new(),
+            files: Files::new(),
+            commands: exec::Commands::default(),
+            owner: 0,
+            clock: SimTime(0),
         }
     }
 
@@ -200,7 +286,11 @@ impl Host {
     }
     /// The disk.
     pub fn disk(&self) -> &Disk<Page> {
-        &self.disk
+        self.disk.disk()
+    }
+    /// Its LVM, if it has one.
+    pub fn lvm(&self) -> Option<&Lvm> {
+        self.disk.lvm()
     }
     /// What a volume's lower device holds at a block, as a reader would see it.
     pub fn peek(&self, slot: usize, volume: usize, block: u64) -> Option<Page> {
@@ -216,6 +306,12 @@ impl Host {
         Some(self.slots.get(self.stepping?)?.fixed.config.name.as_str())
     }
 
+    /// Its sockets are known by these bits, where others use the same network. To be called while
+    /// it is off.
+    pub fn own_sockets_as(&mut self, bits: u64) {
+        self.owner = bits;
+    }
+
     /// Tells of every packet from now on.
     pub fn trace(&mut self) {
         self.tracing = true;
@@ -224,6 +320,22 @@ impl Host {
     /// Tells of every write to DRBD's metadata from now on, or no longer.
     pub fn watch_metadata(&mut self, yes: bool) {
         self.metadata = yes;
+    }
+
+    /// Engines note no fist points: for who measures what that costs.
+    pub fn mute_points(&mut self) {
+        self.unmarked = true;
+    }
+
+    /// Fist points that the engines of this host passed, in all their lives; see
+    /// [`drbd::core::points::POINTS`].
+    pub fn passed(&self) -> Vec<u64> {
+        let mut all = Vec::new();
+        for words in self.slots.iter().map(Slot::passed) {
+            all.resize(words.len().max(all.len()), 0);
+            all.iter_mut().zip(words).for_each(|(sum, word)| *sum |= word);
+        }
+        all
     }
 
     // ---- life ----
@@ -261,6 +373,7 @@ impl Host {
         self.power = Power::Off;
         self.frozen = false;
         self.in_flight.clear();
+        self.commands.clear();
         (self.flushing, self.flushed) = (false, false);
         for slot in &mut self.slots {
             slot.lost();
@@ -331,22 +444,12 @@ impl Host {
 
     /// `drbdadm up` of one resource.
     fn bring_up(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
-        let boots = u64::from(self.boots);
+        let fixed = &self.slots[at].fixed;
+        let (config, peers) = (fixed.config.clone(), fixed.peers.clone());
+        self.slots[at].shape = None;
+        self.make_engine(at, config, &peers, net);
         let slot = &mut self.slots[at];
-        slot.life += 1;
         let fixed = &slot.fixed;
-        let luck = self.config.luck.fork_n("engine", boots << 32 | u64::from(slot.life));
-        let luck = luck.fork_n("resource", at as u64).u64();
-        slot.engine = Some(Resource::new(fixed.config.clone(), luck, self.config.quirks));
-        let (owner, here) = ((at as u64) << 8, self.config.net);
-        let listener = net.tcp_listen(here, fixed.listen, tcp_options(), owner | LISTENER);
-        slot.listener = listener.ok();
-        let own = fixed.config.node;
-        let link = |peer: &crate::slot::SlotPeer| {
-            let owner = owner | peer.node.index() as u64;
-            Link::new(peer.node, here, peer.address, owner, own < peer.node)
-        };
-        slot.links = fixed.peers.iter().map(link).collect();
         let attach: Vec<(usize, u64)> = fixed
             .regions
             .iter()
@@ -362,6 +465,35 @@ impl Host {
         if attach.is_empty() {
             self.connect_all(now, at, net, out);
         }
+    }
+
+    /// A resource with its links: Secondary, Diskless, StandAlone.
+    fn make_engine(
+        &mut self,
+        at: usize,
+        config: drbd::core::config::Config,
+        peers: &[SlotPeer],
+        net: &mut Net<Wire>,
+    ) {
+        let boots = u64::from(self.boots);
+        let slot = &mut self.slots[at];
+        slot.life += 1;
+        let luck = self.config.luck.fork_n("engine", boots << 32 | u64::from(slot.life));
+        let luck = luck.fork_n("resource", at as u64).u64();
+        let own = config.node;
+        let mut engine = Resource::new(config, luck, self.config.quirks);
+        if self.unmarked {
+            engine.mute_points();
+        }
+        slot.engine = Some(engine);
+        let (owner, here) = (self.owner | (at as u64) << 8, self.config.net);
+        let listener = net.tcp_listen(here, slot.fixed.listen, tcp_options(), owner | LISTENER);
+        slot.listener = listener.ok();
+        let link = |peer: &SlotPeer| {
+            let owner = owner | peer.node.index() as u64;
+            Link::new(peer.node, here, peer.address, owner, own < peer.node)
+        };
+        slot.links = peers.iter().map(link).collect();
     }
 
     fn connect_all(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
@@ -385,8 +517,12 @@ impl Host {
         self.step(now, at, Event::Command(CommandId(OWN_DOWN), Command::Down), net, out);
     }
 
-    /// `drbdadm adjust`: attaches what is Diskless and should not be, connects what is StandAlone.
+    /// `drbdadm adjust`: brings up what is down, attaches what is Diskless and should not be,
+    /// connects what is StandAlone.
     pub fn adjust(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        if self.power == Power::Up && !self.frozen && self.slots[at].phase == Phase::Gone {
+            return self.bring_up(now, at, net, out);
+        }
         if !self.is_acting() || self.slots[at].phase != Phase::Up {
             return;
         }
@@ -461,13 +597,39 @@ impl Host {
         let region =
             self.slots.get(at).and_then(|s| s.fixed.regions.get(volume).copied().flatten());
         let Some(region) = region else { return false };
-        self.disk.rot(region.start + block, |page| *page = to);
-        true
+        self.disk.rot(region.start + block, |page| *page = to)
     }
 
     /// The disk itself: stalls, lies.
     pub fn disk_mut(&mut self) -> &mut Disk<Page> {
-        &mut self.disk
+        self.disk.disk_mut()
+    }
+
+    /// Runs one of LVM's commands (see [`crate::lvm`]) at once; `None` if the host has no LVM, or
+    /// nothing runs on it. Volumes that carry an attached copy are in use.
+    pub fn run_lvm(&mut self, now: SimTime, argv: &[String]) -> Option<crate::lvm::Output> {
+        if !self.is_acting() {
+            return None;
+        }
+        let mut used = Vec::new();
+        for slot in &self.slots {
+            for (number, region) in (0u16..).zip(&slot.fixed.regions) {
+                let volume = slot.engine.as_ref().and_then(|e| e.volume(VolumeNumber(number)));
+                let attached = volume.is_some_and(|v| v.disk != DiskState::Diskless);
+                used.extend(region.filter(|_| attached).map(|region| region.start));
+            }
+        }
+        self.disk.run_lvm(now, argv, &|id| used.contains(&crate::below::address(id)))
+    }
+
+    /// An administrator gives full thin pools room for all that they have promised.
+    pub fn give_room(&mut self, now: SimTime) {
+        self.disk.give_room(now);
+    }
+
+    /// Thin pools that filled, or have room again, since this was asked last.
+    pub fn pool_notes(&mut self) -> Vec<models::lvm::dm::Note> {
+        self.disk.notes()
     }
 
     // ---- stepping ----
@@ -482,7 +644,8 @@ impl Host {
             Power::Up => SimTime::FAR,
         };
         let slots = self.slots.iter().map(Slot::due).min().unwrap_or(SimTime::FAR);
-        self.disk.next_due().unwrap_or(SimTime::FAR).min(kernel).min(slots)
+        let commands = self.commands.next_due();
+        self.disk.next_due().unwrap_or(SimTime::FAR).min(kernel).min(slots).min(commands)
     }
 
     /// Does all that is due.
@@ -504,6 +667,7 @@ impl Host {
                 self.run_slot(now, at, net, out);
             }
         }
+        self.run_commands(now, net, out);
     }
 
     fn run_disk(&mut self, now: SimTime, net: &mut Net<Wire>, out: &mut Vec<Out>) {
@@ -546,7 +710,8 @@ impl Host {
         net: &mut Net<Wire>,
         out: &mut Vec<Out>,
     ) {
-        let (at, whom) = ((event.owner >> 8) as usize, event.owner & 0xff);
+        let owner = event.owner & !self.owner;
+        let (at, whom) = ((owner >> 8) as usize, owner & 0xff);
         let Some(slot) = self.slots.get_mut(at) else { return };
         let counters = &mut self.counters;
         let mut around = Around { now, net, counters, attempts: &mut self.attempts };
@@ -569,10 +734,11 @@ impl Host {
         for news in news.drain(..) {
             match &news {
                 News::Packet(packet) if self.tracing => {
+                    self.slots[at].carried(peer, false, packet);
                     let what = What::Packet(peer, false, Box::new(packet.clone()));
                     out.push(Out { slot: at, what });
                 }
-                News::Packet(_) => {}
+                News::Packet(packet) => self.slots[at].carried(peer, false, packet),
                 news => {
                     let up = matches!(news, News::Up);
                     out.push(Out { slot: at, what: What::Link(peer, up) });
@@ -597,6 +763,7 @@ impl Host {
         net: &mut Net<Wire>,
         out: &mut Vec<Out>,
     ) {
+        self.clock = now;
         let Some(engine) = &mut self.slots[at].engine else { return };
         let mut actions = std::mem::take(&mut self.actions);
         self.stepping = Some(at);
@@ -612,8 +779,12 @@ impl Host {
             }
         }
         self.actions = actions;
+        self.watched(now, at, out);
         for (id, result) in own_replies {
-            self.own_reply(now, at, id, result, net, out);
+            match id.0 & exec::OWN_EXEC == exec::OWN_EXEC {
+                true => self.exec_reply(now, at, (id, result), net, out),
+                false => self.own_reply(now, at, id, result, net, out),
+            }
         }
     }
 
@@ -628,6 +799,7 @@ impl Host {
         let slot = &mut self.slots[at];
         let (peer, then) = match action {
             Action::Send(peer, packet) => {
+                slot.carried(peer, true, &packet);
                 if self.tracing {
                     let what = What::Packet(peer, true, Box::new(packet.clone()));
                     out.push(Out { slot: at, what });
@@ -654,6 +826,10 @@ impl Host {
                 return out.push(Out { slot: at, what: What::Reply(id, result) });
             }
             Action::Notice(notice) => {
+                self.slots[at].noticed(now, &notice);
+                if let Some(helper) = helper(&notice) {
+                    self.helped(now, at, helper, out);
+                }
                 return out.push(Out { slot: at, what: What::Notice(notice) });
             }
         };
@@ -675,6 +851,12 @@ impl Host {
         tag: drbd::core::event::IoTag,
         lower: Lower,
     ) {
+        let slot = &mut self.slots[at];
+        let layout = slot.fixed.regions.get(volume.index()).copied().flatten();
+        if let Some(region) = layout {
+            let layout = Layout::new(region.len, slot.fixed.config.max_peers);
+            slot.count(volume, &lower, layout.bitmap().start, layout.al().start);
+        }
         let slot = &self.slots[at];
         let region = slot.fixed.regions.get(volume.index()).copied().flatten();
         let op = region.and_then(|r| r.map(lower));
@@ -685,7 +867,8 @@ impl Host {
             );
         };
         let owner = self.in_flight.insert(Pending { slot: at as u16, life: slot.life, tag });
-        self.disk.submit_for(now, owner, op);
+        let start = region.map_or(0, |region| region.start);
+        self.disk.submit_at(now, start, owner, op);
     }
 
     fn own_reply(
@@ -710,21 +893,42 @@ impl Host {
             ("attach", Phase::Attaching(1)) => self.connect_all(now, at, net, out),
             ("attach", Phase::Attaching(n)) => slot.phase = Phase::Attaching(n.saturating_sub(1)),
             ("down", Phase::GoingDown) if result.is_err() => slot.again = now + DOWN_AGAIN,
-            ("down", Phase::GoingDown) => {
-                let counters = &mut self.counters;
-                let mut around = Around { now, net, counters, attempts: &mut self.attempts };
-                for link in &mut slot.links {
-                    link.unwant(&mut around);
-                }
-                if let Some(listener) = slot.listener {
-                    net.tcp_unlisten(listener);
-                }
-                slot.lost();
-                self.finish_shut_down(now, net, out);
-            }
+            ("down", Phase::GoingDown) => self.is_gone(now, at, net, out),
             _ => {}
         }
     }
+
+    /// A resource is down, by a command.
+    fn is_down(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        out.push(Out { slot: at, what: What::TakenDown });
+        self.is_gone(now, at, net, out);
+        self.watched(now, at, out);
+    }
+
+    fn is_gone(&mut self, now: SimTime, at: usize, net: &mut Net<Wire>, out: &mut Vec<Out>) {
+        let slot = &mut self.slots[at];
+        let counters = &mut self.counters;
+        let mut around = Around { now, net, counters, attempts: &mut self.attempts };
+        for link in &mut slot.links {
+            link.unwant(&mut around);
+        }
+        if let Some(listener) = slot.listener {
+            net.tcp_unlisten(listener);
+        }
+        slot.lost();
+        self.finish_shut_down(now, net, out);
+    }
+}
+
+/// The helper program that DRBD calls when it notices this.
+fn helper(notice: &Notice) -> Option<Helper> {
+    use drbd::state::ReplState::SyncTarget;
+    let (name, peer, volume) = match notice {
+        Notice::Repl(peer, volume, SyncTarget) => ("before-resync-target", *peer, *volume),
+        Notice::ResyncDone(peer, volume, _) => ("after-resync-target", *peer, *volume),
+        _ => return None,
+    };
+    Some(Helper { name, peer: Some(peer), volume: Some(volume.0) })
 }
 
 enum LinkAction {

@@ -9,14 +9,19 @@
 //! closed link reaches a new one: a link is two sockets of one numbered attempt, and every event of
 //! another socket is dropped.
 
+mod below;
+pub mod commands;
 mod host;
 mod link;
 mod lower;
+pub mod lvm;
+pub mod res;
 mod slot;
 mod wire;
 
-pub use host::{Host, HostConfig, Out, Power, What};
+pub use host::{Administered, Host, HostConfig, Out, Power, What};
 pub use link::LinkCounters;
 pub use lower::Region;
-pub use slot::{SlotConfig, SlotPeer};
+pub use res::{ResFile, ResHost};
+pub use slot::{SlotConfig, SlotPeer, lower_path};
 pub use wire::Wire;

@@ -111,6 +111,11 @@ impl Link {
         self.due
     }
 
+    /// Are both sockets up?
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
     /// [`drbd::core::event::Action::Link`].
     pub fn want(&mut self, around: &mut Around) {
         if self.wanted {

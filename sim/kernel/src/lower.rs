@@ -1,19 +1,26 @@
 //! The block layer below DRBD: volumes of a resource as runs of blocks of the host's one disk.
 
+use crate::below::address;
 use drbd::core::event::{IoError, IoTag, Lower, LowerResult};
 use drbd::page::Page;
 use models::disk::{Done, Kind, Lv, Op};
+use models::lvm::VolumeId;
 
-/// Where the lower device of one volume lies on the host's disk.
+/// Where the lower device of one volume lies: on the host's disk, or on a logical volume.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Region {
-    /// First block on the disk.
+    /// First block on the disk, or the address of the logical volume's first block.
     pub start: u64,
     /// Blocks, internal metadata included.
     pub len: u64,
 }
 
 impl Region {
+    /// The first so many blocks of a logical volume of the host.
+    pub fn on_volume(volume: VolumeId, len: u64) -> Region {
+        Region { start: address(volume), len }
+    }
+
     /// The request on the disk, or `None` if it leaves the region.
     pub(crate) fn map(self, lower: Lower) -> Option<Op<Page>> {
         let lv = Lv { start: self.start, len: self.len };

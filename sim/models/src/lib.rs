@@ -1,4 +1,4 @@
-//! Pure, deterministic models of what lies below the programs: network, disk, host, clock,
+//! Pure, deterministic models of what lies below the programs: network, disk, LVM, host, clock,
 //! watchdog.
 //!
 //! A model is a plain value. It knows no clock, no task and no global: the caller tells it the
@@ -21,6 +21,7 @@ pub mod disk;
 pub mod hash;
 pub mod host;
 pub mod luck;
+pub mod lvm;
 pub mod net;
 mod queue;
 mod slab;

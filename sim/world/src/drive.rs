@@ -100,7 +100,7 @@ mod tests {
     fn a_run_that_goes_round_in_circles_is_cut_at_the_same_event_each_time() {
         let wall_limit = Duration::from_secs(60);
         let quirks = drbd::quirks::Quirks::default();
-        let options = RunOptions { seed: 1, quirks, keep_log: false, wall_limit };
+        let options = RunOptions { seed: 1, quirks, keep_log: false, wall_limit, marks: true };
         let cut = || {
             let mut world = crate::world::build(&crate::bench::lifetime::scenario(), &options);
             drive_within(&mut world, Limits { most: 400, ..Limits::new(wall_limit) });

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::report::Frame;
 use crate::report::failure::replay;
-use crate::report::tally::{Failure, Tally, is_whole, percentile};
+use crate::report::tally::{Failure, Group, Known, Tally, is_whole, percentile};
 
 /// The document. Hashes are strings, because 64 bits do not survive as a number everywhere.
 pub fn document(tally: &mut Tally, frame: &Frame, exit_code: u8) -> Value {
@@ -39,10 +39,11 @@ pub fn document(tally: &mut Tally, frame: &Frame, exit_code: u8) -> Value {
         "scenarios": {
             "passed": tally.passed,
             "failed": tally.failed,
-            "skipped": tally.skipped,
+            "skipped": frame.skips.len(),
         },
         "seeds": tally.seeds.len(),
         "drawn": tally.drawn,
+        "safety_only": tally.safety_only,
         "healed": tally.healed,
         "sim_seconds": seconds(tally.sim_ns),
         "cpu_seconds": seconds(tally.cpu_ns),
@@ -55,8 +56,46 @@ pub fn document(tally: &mut Tally, frame: &Frame, exit_code: u8) -> Value {
         "excused_share": share(tally.excused_plans),
         "faults": tally.faults,
         "recovery": recovery,
+        "marks": {
+            "points": marks(tally.points.named(drbd::core::points::POINTS)),
+            "sometimes": marks(tally.sometimes.named(sim::world::SOMETIMES)),
+        },
         "failures": failures,
+        "signatures": tally.groups.iter().map(signature).collect::<Vec<_>>(),
+        "known": tally.known.iter().map(known).collect::<Vec<_>>(),
+        "skips": frame.skips.iter().map(skip).collect::<Vec<_>>(),
+        "replay": frame.replay.map(replayed),
     })
+}
+
+/// Failing runs that are one failure, with their number.
+fn signature(group: &Group) -> Value {
+    json!({
+        "scenario": group.scenario,
+        "quirk": group.quirk,
+        "class": group.signature.severity.label().to_lowercase(),
+        "promise": group.signature.promise,
+        "detail": group.signature.detail,
+        "count": group.also.len() + 1,
+    })
+}
+
+fn known(it: &Known) -> Value {
+    json!({"scenario": it.scenario, "quirk": it.quirk, "breaks": it.breaks, "seed": it.seed})
+}
+
+fn skip((name, why): &(String, String)) -> Value {
+    json!({"scenario": name, "because": why})
+}
+
+/// What the file says that it replays.
+fn replayed(it: &scenarios::Replay) -> Value {
+    json!({"seed": it.seed, "commit": it.commit, "breaks": it.breaks, "quirk": it.quirk})
+}
+
+/// Name: runs that had it.
+fn marks(named: Vec<(&str, u64)>) -> Map<String, Value> {
+    named.into_iter().map(|(name, runs)| (name.to_owned(), json!(runs))).collect()
 }
 
 fn failure((job, done, failed): &Failure) -> Value {
@@ -64,6 +103,7 @@ fn failure((job, done, failed): &Failure) -> Value {
     json!({
         "scenario": done.name,
         "seed": (!whole).then_some(job.seed),
+        "quirk": job.quirk,
         "promise": failed.promise,
         "class": failed.severity.label().to_lowercase(),
         "time_s": failed.at.map(|at| at as f64 / 1e9),

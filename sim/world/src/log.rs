@@ -2,6 +2,7 @@
 //! somebody reads them.
 
 use crate::outcome::LogLine;
+use crate::picture::Recorder;
 use drbd::core::event::{Notice, Refusal};
 use drbd::ids::NodeId;
 use drbd::packet::Packet;
@@ -72,6 +73,8 @@ pub enum What {
     },
     /// Something about a host.
     Host(u16, &'static str),
+    /// A command on a host.
+    Command(u16, String),
     /// Something about a VM.
     Vm(u16, VmNote),
     /// A request of a VM; only when everything is kept.
@@ -143,6 +146,8 @@ pub trait Names {
 
 /// The log of one run.
 pub struct Log {
+    /// Told what the log is told, where a picture of the run is wanted.
+    pub recorder: Option<Box<Recorder>>,
     ring: VecDeque<Entry>,
     all: Option<Vec<Kept>>,
 }
@@ -157,7 +162,8 @@ enum Kept {
 impl Log {
     /// An empty log; `keep_all` keeps everything.
     pub fn new(keep_all: bool) -> Log {
-        Log { ring: VecDeque::with_capacity(256), all: keep_all.then(Vec::new) }
+        let (ring, all) = (VecDeque::with_capacity(256), keep_all.then(Vec::new));
+        Log { recorder: None, ring, all }
     }
 
     /// Is everything kept, requests of VMs too?
@@ -168,6 +174,9 @@ impl Log {
     /// One more entry.
     pub fn add(&mut self, at: u64, what: What) {
         let entry = Entry { at, what };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.hear(&entry);
+        }
         if let Some(all) = &mut self.all {
             all.push(Kept::of(&entry));
         }
@@ -263,6 +272,7 @@ impl Entry {
                 return packet_line(self.at, names, end, *sent, &packet_said(packet));
             }
             What::Host(host, text) => (names.host(*host).to_owned(), "host", (*text).to_owned()),
+            What::Command(host, text) => (names.host(*host).to_owned(), "command", text.clone()),
             What::Vm(vm, note) => (names.vm(*vm).to_owned(), "io", vm_said(note, names)),
             What::Io { vm, kind, start, count, number, end } => {
                 let number = if *number == 0 { String::new() } else { format!(" {number}") };

@@ -1,5 +1,6 @@
 //! What a run says about itself.
 
+use crate::picture::Recording;
 use std::collections::BTreeMap;
 
 /// How to run a scenario.
@@ -9,10 +10,13 @@ pub struct RunOptions {
     pub seed: u64,
     /// Bugs put back on purpose.
     pub quirks: drbd::quirks::Quirks,
-    /// Keep the whole event log (memory!), not only what the failure report needs.
+    /// Keep the whole event log (memory!) and make a recording, not only what the failure report
+    /// needs.
     pub keep_log: bool,
     /// The run is cut after this much wall time.
     pub wall_limit: std::time::Duration,
+    /// Notes fist points and states for the coverage; the trace is the same without.
+    pub marks: bool,
 }
 
 /// The result of one run.
@@ -34,13 +38,32 @@ pub struct Outcome {
     pub recovery: BTreeMap<&'static str, Vec<u64>>,
     /// Faults that struck, by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// The plan is beyond the budget: see [`crate::budget`].
+    pub safety_only: bool,
+    /// Fist points that the engines passed: a bit each, in the order of
+    /// [`drbd::core::points::POINTS`].
+    pub points: Vec<u64>,
+    /// States that were seen: a bit each, in the order of [`crate::world::SOMETIMES`].
+    pub sometimes: Vec<u64>,
     /// The log, if it was kept: one line per event.
     pub log: Vec<LogLine>,
+    /// What pictures are made of, if the log was kept.
+    pub recording: Option<Recording>,
+}
+
+impl Outcome {
+    /// When the event happened that decided a failure, in ns.
+    pub fn decision(&self) -> Option<u64> {
+        let failure = self.failure.as_ref()?;
+        Some(failure.story.get(failure.decision?)?.at)
+    }
 }
 
 /// Classes of failure, worst last; `exit_code` as in `cargo xtask sim --help`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Class {
+    /// The scenario cannot be carried out as written (2).
+    Scenario,
     /// An expectation of the scenario is unmet (14).
     Expectation,
     /// Something that must happen did not (11).
@@ -53,6 +76,21 @@ pub enum Class {
     Panic,
     /// The same seed gave another hash (13).
     NotDeterministic,
+}
+
+impl Class {
+    /// As the verdict says it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Class::Scenario => "SCENARIO",
+            Class::Expectation => "EXPECTATION",
+            Class::Liveness => "LIVENESS",
+            Class::Limit => "LIMIT",
+            Class::Safety => "SAFETY",
+            Class::Panic => "PANIC",
+            Class::NotDeterministic => "NOT DETERMINISTIC",
+        }
+    }
 }
 
 /// Why a run failed.

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::json::{writable, write};
 use crate::report::text::{count, table};
-use crate::runner::{peak_kib, say};
+use crate::runner::{peak_kib, say, told};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,15 +110,15 @@ fn measure(bench: &Bench) -> Result<u8, String> {
     heartbeats(&mut all)?;
     scaling(&mut all)?;
     let rows: Vec<_> = all.iter().map(Measured::row).collect();
-    say(&table(&rows));
+    let mut text = table(&rows);
     let passed = all.iter().filter(|it| it.met() == Some(true)).count();
     let failed = all.iter().filter(|it| it.met() == Some(false)).count();
     if let Some(path) = &bench.json {
         let measured: Map<_, _> = all.iter().map(|it| (it.name.to_owned(), document(it))).collect();
         write(path, &json!({"measured": measured, "passed": passed, "failed": failed}))?;
     }
-    say(&format!("{passed} passed, {failed} failed\n"));
-    Ok(u8::from(failed > 0))
+    text.push_str(&format!("{passed} passed, {failed} failed\n"));
+    Ok(told(say(&text), u8::from(failed > 0)))
 }
 
 /// The load of the last minute, if others compute: two jobs then do not get two cores.
@@ -154,10 +154,10 @@ fn median(mut values: Vec<f64>) -> f64 {
 const SPEED: &str = "simulated s per CPU s";
 
 fn lifetimes(all: &mut Vec<Measured>) -> Result<(), String> {
-    let mut speeds = Vec::new();
+    let (mut speeds, mut without) = (Vec::new(), Vec::new());
     for seed in 0..REPEATS {
         eprintln!("lifetime-3/100io, run {} of {REPEATS}", seed + 1);
-        let run = alone(move || lifetime::measure(seed))?;
+        let run = alone(move || lifetime::measure(seed, true))?;
         if let Some(failure) = &run.outcome.failure {
             return Err(format!("the measured run fails, seed {seed}: {}", failure.what));
         }
@@ -170,7 +170,15 @@ fn lifetimes(all: &mut Vec<Measured>) -> Result<(), String> {
                 target: Some(Target::AtMost(150.0)),
             });
         }
+        without.push(alone(move || lifetime::measure(seed, false))?.speed());
     }
+    let marked = speeds.iter().zip(&without).map(|(with, without)| with / without).collect();
+    all.push(Measured {
+        name: "lifetime-3 with marks to without",
+        value: median(marked),
+        unit: "",
+        target: Some(Target::AtLeast(0.95)),
+    });
     let (value, target) = (median(speeds), Some(Target::AtLeast(1_000.0)));
     all.insert(0, Measured { name: "lifetime-3/100io", value, unit: SPEED, target });
     Ok(())
@@ -210,8 +218,8 @@ fn scaling(all: &mut Vec<Measured>) -> Result<(), String> {
     let peak_of = |json: &Value| json["peak_mib"].as_f64().unwrap_or(f64::NAN);
     let (mut scales, mut peak) = (Vec::new(), peak_of(&whole));
     for _ in 0..TURNS {
-        let one = invocation(&["--seeds", SEEDS, "--jobs", "1"])?;
-        let two = invocation(&["--seeds", SEEDS, "--jobs", "2"])?;
+        let one = invocation(&["--seeds", SEEDS, "--jobs", "1", "--no-shrink"])?;
+        let two = invocation(&["--seeds", SEEDS, "--jobs", "2", "--no-shrink"])?;
         scales.push(seconds(&one) / seconds(&two));
         peak = peak.max(peak_of(&one)).max(peak_of(&two));
     }

@@ -22,8 +22,8 @@ const FIELDS: [(&str, &str); 6] = [
     ("replication", "Off"),
 ];
 
-/// Options, by how their names begin, that the engine has not.
-const LACKS: [&str; 3] = ["after-sb", "allow-two-primaries", "verify-alg"];
+/// Options that the engine has not.
+const LACKS: [&str; 2] = ["allow-two-primaries", "verify-alg"];
 
 /// Something that is not the same.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,7 +48,7 @@ type Seen = BTreeMap<(String, String, String), Vec<String>>;
 /// Plays a script on the engine and compares; or why it cannot be played.
 pub fn compare(script: &Script, transcript: &Transcript) -> Result<Vec<Difference>, String> {
     let kernel = of_kernel(script, transcript);
-    let lacks = |name: &&String| LACKS.iter().any(|start| name.starts_with(start));
+    let lacks = |name: &&String| LACKS.contains(&name.as_str());
     if let Some(option) = script.net.keys().find(lacks) {
         return Err(format!("the engine has no {option}"));
     }
@@ -166,7 +166,7 @@ fn verdict(exit: Option<i32>, said: &[String]) -> String {
 }
 
 fn spelled(reply: Result<(), Refusal>) -> String {
-    reply.map_or_else(|refusal| (refusal as i8).to_string(), |()| "ok".to_owned())
+    reply.map_or_else(|refusal| refusal.number().to_string(), |()| "ok".to_owned())
 }
 
 struct Player<'a> {

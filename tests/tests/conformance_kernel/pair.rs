@@ -1,6 +1,7 @@
 //! Two modelled hosts with one resource, driven by the steps of a script: what a guest's kernel
 //! does for its transcript, the engine does here.
 
+use crate::policies;
 use drbd::core::Resource;
 use drbd::core::config::{Config, PeerConfig, VolumeConfig};
 use drbd::core::event::{Command, CommandId, Event, Notice, Refusal, Request, RequestId, one};
@@ -67,6 +68,7 @@ fn config(script: &Script, own: usize) -> Config {
         timeout_ms: option("timeout", 60) * 100,
         max_peers: 1,
         c_max_rate_kib: rate(script),
+        after_sb: policies::read(&script.net),
         ..Config::new(&resource.name, id(own))
     }
 }
@@ -104,7 +106,7 @@ impl Pair {
                 luck: luck.fork_n("host", own as u64),
                 quirks: Quirks::default(),
             };
-            let mut host = Host::new(settings, disk, vec![slot], &[vec![FIRST]]);
+            let mut host = Host::new(settings, disk, None, vec![slot], &[vec![FIRST]]);
             if script.fresh {
                 for (start, pages) in Resource::create_md(&config, V, len, None) {
                     for (block, page) in (start..).zip(pages.iter()) {
@@ -255,9 +257,13 @@ impl Pair {
             ["primary", "--force", _] => Command::Primary(true),
             ["secondary", _] => Command::Secondary(false),
             ["connect", _] => Command::Connect(peer),
+            ["connect", "--discard-my-data", _] => Command::ConnectDiscarding(peer),
             ["disconnect", _] => Command::Disconnect(peer, false),
             ["attach", _] => Command::Attach(V, lower),
             ["detach", _] => Command::Detach(V, false),
+            ["outdate", _] => Command::Outdate(V),
+            ["invalidate", _] => Command::Invalidate(V, None),
+            ["invalidate-remote", _] => Command::InvalidateRemote(V, peer),
             ["down", _] => Command::Down,
             _ => return None,
         };

@@ -4,6 +4,8 @@
 mod cargo;
 mod guests;
 mod parts;
+mod pictures;
+mod replay;
 mod simulated;
 mod skips;
 
@@ -23,7 +25,8 @@ Examples:
   cargo xtask test --json test.json       results for programs
 
 A part that cannot run on this machine is skipped with its reason. Skips that are allowed are
-listed in tests/skips.txt; any other fails. Where CI is set, those marked `elsewhere` fail too.";
+listed in tests/skips.txt; any other fails. Where CI is set, those marked `elsewhere` fail too.
+Where GUESTS is set, the part `kernel` plays some of its scripts on guests.";
 
 #[derive(Args)]
 pub struct TestArgs {

@@ -21,7 +21,7 @@ const SAFETY: i64 = 10;
 const LIVENESS: i64 = 11;
 
 /// Runs the simulator; what it wrote, and what it said.
-fn sim(args: &[&str]) -> Result<(Value, String)> {
+pub fn sim(args: &[&str]) -> Result<(Value, String)> {
     let file: PathBuf = sim_target().join("result.json");
     // What an earlier run wrote says nothing about this one.
     let _ = std::fs::remove_file(&file);
@@ -51,8 +51,10 @@ fn runs(args: &[&str]) -> Result<Counts> {
         replay if replay.is_empty() => said(&failure["what"]),
         replay => format!("{}: {replay}", said(&failure["promise"])),
     };
-    let skips = (0..number("skipped")).map(|_| "a scenario needs another world".to_owned());
-    Ok(Counts { passed, failed, skipped: skips.collect(), notes: failures.map(note).collect() })
+    let skips = json["skips"].as_array().into_iter().flatten();
+    let why = |it: &Value| format!("{}, because {}", said(&it["scenario"]), said(&it["because"]));
+    let skipped = skips.map(why).map(|why| format!("skipped {why}")).collect();
+    Ok(Counts { passed, failed, skipped, notes: failures.map(note).collect() })
 }
 
 /// Every scenario once, fifty drawn plans.
@@ -63,7 +65,7 @@ pub fn scenarios() -> Result<Counts> {
 /// Each seed twice in two processes; then one job against two, which is another order and other
 /// neighbours. Whether the runs pass is the business of the part before.
 pub fn determinism() -> Result<Counts> {
-    let (json, text) = sim(&["--twice", "--seeds", TWICE])?;
+    let (json, text) = sim(&["--twice", "--seeds", TWICE, "--no-shrink"])?;
     let runs = json["runs"].as_array().map_or(0, Vec::len) as u64;
     let failures = json["failures"].as_array().into_iter().flatten();
     let differ: Vec<_> = failures.filter(|it| it["class"] == "not deterministic").collect();
@@ -74,8 +76,8 @@ pub fn determinism() -> Result<Counts> {
     let replay = |it: &&Value| it["replay"].as_str().unwrap_or_default().to_owned();
     let notes = differ.iter().map(|it| format!("not the same twice: {}", replay(it))).collect();
     let mut counts = Counts { passed: runs - failed, failed, skipped: Vec::new(), notes };
-    let (one, _) = sim(&["--seeds", COMPARED, "--jobs", "1"])?;
-    let (two, _) = sim(&["--seeds", COMPARED, "--jobs", "2"])?;
+    let (one, _) = sim(&["--seeds", COMPARED, "--jobs", "1", "--no-shrink"])?;
+    let (two, _) = sim(&["--seeds", COMPARED, "--jobs", "2", "--no-shrink"])?;
     let same = runs > 0 && one["runs"] == two["runs"] && one["runs"].is_array();
     counts.add(Counts::of(same, format!("--jobs 1 and --jobs 2 differ over --seeds {COMPARED}")));
     Ok(counts)
@@ -94,7 +96,7 @@ pub fn quirks() -> Result<Counts> {
     let turn = turn();
     let mut counts = Counts::default();
     for (_, name) in names.iter().enumerate().filter(|(i, _)| i % SHARE == turn % SHARE) {
-        let (json, _) = sim(&["--quirk", name, "--for", QUIRK_TIME])?;
+        let (json, _) = sim(&["--quirk", name, "--for", QUIRK_TIME, "--no-shrink"])?;
         let code = json["exit_code"].as_i64().unwrap_or(0);
         let runs = json["runs"].as_array().map_or(0, Vec::len);
         println!("quirk {name}: exit {code} after {runs} runs");
@@ -110,7 +112,7 @@ pub fn quirks() -> Result<Counts> {
 /// The run that caught a quirk has to pass without it: else it caught something else.
 fn passes_without(quirk: &str, caught: &Value) -> Result<Counts> {
     let seed = caught["failures"][0]["seed"].as_u64().context("a failure without a seed")?;
-    let (json, _) = sim(&["--seed", &seed.to_string()])?;
+    let (json, _) = sim(&["--seed", &seed.to_string(), "--no-shrink"])?;
     let note =
         format!("quirk {quirk}: seed {seed} fails without it too, so it was not what failed");
     Ok(Counts::of(json["exit_code"] == 0, note))

@@ -38,7 +38,7 @@ pub struct Transaction {
 }
 
 /// The activity log of one device. `W` names who waits for an extent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ActivityLog<W> {
     slots: Vec<Slot>,
     index: BTreeMap<u32, u16>,

@@ -8,7 +8,8 @@ use super::config::Config;
 use super::event::{Action, CommandId, IoTag, Lower, LowerResult, Notice, Refusal};
 use super::locks::Locks;
 use super::parts::{Device, LowerUse, Work};
-use crate::ids::{Blocks, NodeId, Uuid, VolumeNumber};
+use super::points::reach;
+use crate::ids::{Blocks, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::{self, AlBlock, Layout, MdFlags, PeerFlags, Superblock};
 use crate::page::{Page, Payload};
 use crate::state::{DiskState, Role};
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// An activity log update on its way to disk.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AlWrite {
     transaction: Transaction,
     /// Bitmap pages that have to be durable first.
@@ -35,6 +36,8 @@ impl Device {
             md_version: 0,
             md_writing: None,
             md_written: 0,
+            md_disowns: NodeMask::NONE,
+            md_disowns_next: NodeMask::NONE,
             md_waiters: Vec::new(),
             bitmaps: Vec::new(),
             resynced: BTreeMap::new(),
@@ -67,7 +70,7 @@ impl Device {
 }
 
 /// Bitmap slots in the order of node ids: every node with a disk but this one.
-fn assign_slots(config: &Config, md: &mut Superblock) {
+pub(super) fn assign_slots(config: &Config, md: &mut Superblock) {
     let peers = config.peers.iter().filter(|peer| peer.diskful);
     for (index, peer) in (0u8..).zip(peers) {
         let slot = md.peer_mut(peer.node);
@@ -137,12 +140,18 @@ impl Resource {
     pub(super) fn attach(&mut self, id: CommandId, volume: VolumeNumber, blocks: u64) {
         let v = volume.index();
         let max_peers = self.config.max_peers;
-        let Some(device) = self.devices.get_mut(v).filter(|d| d.configured_diskful) else {
-            return self.out.push(Action::Reply(id, Err(Refusal::NoLocalDisk)));
+        let Some(device) = self.devices.get_mut(v) else {
+            return self.out.push(Action::Reply(id, Err(Refusal::MinorInvalid)));
         };
         let layout = Layout::new(blocks, max_peers);
-        if device.disk != DiskState::Diskless || layout.usable() < device.size {
-            return self.out.push(Action::Reply(id, Err(Refusal::InTransientState)));
+        let refusal = match device.disk {
+            _ if !device.configured_diskful => Some(Refusal::AttachNoBitmap),
+            DiskState::Diskless if layout.usable() < device.size => Some(Refusal::DiskTooSmall),
+            DiskState::Diskless => None,
+            _ => Some(Refusal::DiskConfigured),
+        };
+        if let Some(refusal) = refusal {
+            return self.out.push(Action::Reply(id, Err(refusal)));
         }
         device.layout = layout;
         device.birth += 1;
@@ -154,7 +163,9 @@ impl Resource {
     }
 
     fn metadata_read(&mut self, v: usize, result: LowerResult) {
+        let me = self.me();
         let layout = self.devices[v].layout;
+        let unread = result.is_err();
         let pages = result.ok().flatten().map(|pages| pages.iter().map(Page::bytes).collect());
         let pages: Vec<[u8; 4096]> = pages.unwrap_or_default();
         let base = layout.bitmap().start;
@@ -165,9 +176,11 @@ impl Resource {
         let md = superblock.and_then(|block| Superblock::decode(block, &layout).ok());
         let size = self.devices[v].size;
         let Some(md) = md.filter(|md| md.effective_size == 0 || md.effective_size == size) else {
+            reach!(self, AttachRefused);
             self.set_disk(v, DiskState::Diskless);
             if let Some(id) = self.devices[v].attach_reply.take() {
-                self.out.push(Action::Reply(id, Err(Refusal::BadMetadata)));
+                let refusal = if unread { Refusal::MetadataIo } else { Refusal::BadMetadata };
+                self.out.push(Action::Reply(id, Err(refusal)));
             }
             return;
         };
@@ -195,6 +208,13 @@ impl Resource {
         device.md = md;
         device.crashed_primary = crashed;
         device.unclean = !clean;
+        device.md_disowns = disowned(&device.md, me);
+        if !clean {
+            reach!(self, AttachReplaysLog);
+        }
+        if crashed {
+            reach!(self, AttachCrashed);
+        }
         self.mark_attached(v);
     }
 
@@ -225,10 +245,13 @@ impl Resource {
         let device = &mut self.devices[v];
         let flags = device.md.flags;
         let disk = if !flags.has(MdFlags::CONSISTENT) {
+            reach!(self, AttachInconsistent);
             DiskState::Inconsistent
         } else if !flags.has(MdFlags::WAS_UP_TO_DATE) {
+            reach!(self, AttachOutdated);
             DiskState::Outdated
         } else {
+            reach!(self, AttachUpToDate);
             DiskState::UpToDate
         };
         if let Some(id) = device.attach_reply.take() {
@@ -243,6 +266,7 @@ impl Resource {
             device.md.peers.iter().map(|p| p.dagtag).max().unwrap_or(0).max(self.dagtag.0);
         let asks = self.conns.iter().any(|conn| conn.connected() && conn.config.diskful);
         if asks {
+            reach!(self, AttachNegotiates);
             self.set_disk(v, DiskState::Negotiating);
             self.negotiate_attach(v, disk);
         } else {
@@ -270,12 +294,14 @@ impl Resource {
     }
 
     fn write_superblock(&mut self, v: usize) {
+        let me = self.me();
         let device = &mut self.devices[v];
         if device.disk == DiskState::Diskless || device.disk == DiskState::Failed {
             return;
         }
         let version = device.md_version;
         device.md_writing = Some(version);
+        device.md_disowns_next = disowned(&device.md, me);
         let block = device.md.encode(&device.layout);
         let start = device.layout.superblock();
         let payload: Payload = Arc::new([meta::page(block)]);
@@ -288,6 +314,8 @@ impl Resource {
         let device = &mut self.devices[v];
         device.md_writing = None;
         device.md_written = version;
+        self.changed |= device.md_disowns != device.md_disowns_next;
+        device.md_disowns = device.md_disowns_next;
         if device.md_version > version {
             self.write_superblock(v);
         }
@@ -330,6 +358,7 @@ impl Resource {
     /// A page of the bitmap is durable, as it was when it was submitted.
     fn bitmap_page_written(&mut self, v: usize, page: u64) {
         if self.devices[v].bm_flight.remove(&page) == Some(true) {
+            reach!(self, BitmapWrittenAgain);
             return self.write_bitmap_page(v, page);
         }
         if let Some(write) = self.devices[v].al_pending.as_mut()
@@ -410,10 +439,12 @@ impl Resource {
         if matches!(self.devices[v].disk, DiskState::Diskless | DiskState::Failed) {
             return;
         }
+        reach!(self, DiskFailed);
         self.set_disk(v, DiskState::Failed);
         self.notice(Notice::Note("Local IO failed, detaching".to_owned()));
         self.drop_disk(v);
         if self.role == Role::Primary {
+            reach!(self, DiskFailedPrimary);
             self.devices[v].new_uuid = true;
         }
     }
@@ -520,6 +551,7 @@ impl Resource {
     }
 
     pub(super) fn detached(&mut self, v: usize, reply: Option<CommandId>) {
+        reach!(self, DetachedClean);
         self.drop_disk(v);
         if let Some(id) = reply {
             self.out.push(Action::Reply(id, Ok(())));
@@ -536,6 +568,14 @@ impl Resource {
             .map(|node| (node, md.peer(node).bitmap_uuid))
             .collect()
     }
+}
+
+/// Nodes that a superblock says are not needed for quorum: all others, if this node was alone with
+/// it, and those that are known to be Outdated.
+fn disowned(md: &Superblock, me: NodeId) -> NodeMask {
+    let alone = md.flags.has(MdFlags::HAVE_QUORUM) && md.member_mask() == me.mask();
+    let outdated = |node: &NodeId| alone || md.peer(*node).flags.has(PeerFlags::OUTDATED);
+    NodeId::all().filter(|node| *node != me && outdated(node)).fold(NodeMask::NONE, NodeMask::with)
 }
 
 fn decode_bitmaps(pages: &[[u8; 4096]], layout: &Layout, size: u64) -> Vec<Bitmap> {

@@ -31,6 +31,70 @@ pub enum RrConflict {
     Disconnect,
     /// Try to connect again each second.
     RetryConnect,
+    /// The handler `pri-lost` is called, then disconnect.
+    CallPriLost,
+    /// Go on: the Primary's data is replaced under it.
+    Violently,
+    /// As `violently` with protocol C. (A crashed Primary of protocols A and B is the source.)
+    AutoDiscard,
+}
+
+/// `after-sb-0pri`: which side of a split brain loses its data while nobody is Primary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterSb0 {
+    /// Nobody's.
+    Disconnect,
+    /// The side that became Primary later.
+    DiscardYounger,
+    /// The side that became Primary first.
+    DiscardOlder,
+    /// The side that wrote nothing.
+    DiscardZeroChanges,
+    /// The side that wrote to fewer blocks.
+    DiscardLeastChanges,
+    /// This side; the peer says `discard-remote`.
+    DiscardLocal,
+    /// The peer; it says `discard-local`.
+    DiscardRemote,
+}
+
+/// `after-sb-1pri`: as above while one side is Primary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterSb1 {
+    /// Nobody's.
+    Disconnect,
+    /// As `after-sb-0pri` says, if that is the Secondary.
+    Consensus,
+    /// As `after-sb-0pri` says, whoever that is.
+    ViolentlyAs0p,
+    /// The Secondary.
+    DiscardSecondary,
+    /// As `after-sb-0pri` says; a Primary is demoted first.
+    CallPriLost,
+}
+
+/// `after-sb-2pri`: as above while both are Primary.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterSb2 {
+    /// Nobody's.
+    Disconnect,
+    /// As `after-sb-0pri` says.
+    ViolentlyAs0p,
+    /// As `after-sb-0pri` says; the loser is demoted first.
+    CallPriLost,
+}
+
+/// What settles a split brain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AfterSb {
+    /// `after-sb-0pri`, default disconnect.
+    pub zero: AfterSb0,
+    /// `after-sb-1pri`, default disconnect.
+    pub one: AfterSb1,
+    /// `after-sb-2pri`, default disconnect.
+    pub two: AfterSb2,
+    /// `always-asbp`, default no: also where only the histories have a common generation.
+    pub always: bool,
 }
 
 /// One volume of the resource on this node.
@@ -76,6 +140,8 @@ pub struct Config {
     pub force_secondary: bool,
     /// `rr-conflict`, default disconnect.
     pub rr_conflict: RrConflict,
+    /// `after-sb-0pri`, `after-sb-1pri`, `after-sb-2pri`, `always-asbp`.
+    pub after_sb: AfterSb,
     /// `auto-promote`, default yes.
     pub auto_promote: bool,
     /// `auto-promote-timeout` in ms, default 2000.
@@ -120,6 +186,12 @@ impl Config {
             on_no_data: OnLoss::IoError,
             force_secondary: false,
             rr_conflict: RrConflict::Disconnect,
+            after_sb: AfterSb {
+                zero: AfterSb0::Disconnect,
+                one: AfterSb1::Disconnect,
+                two: AfterSb2::Disconnect,
+                always: false,
+            },
             auto_promote: true,
             auto_promote_timeout_ms: 2_000,
             ping_int_ms: 10_000,

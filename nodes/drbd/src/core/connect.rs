@@ -2,10 +2,12 @@
 //! starts.
 
 use super::Resource;
-use super::config::{Quorum, RrConflict};
+use super::config::{AfterSb1, AfterSb2, Quorum, RrConflict};
 use super::event::{Notice, Refusal};
 use super::handshake::{self, Bugs, Outcome, Side, Verdict};
 use super::parts::{Conn, Greeting, Offer, PeerDevice};
+use super::points::reach;
+use super::split_brain;
 use crate::ids::{Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::MdFlags;
 use crate::packet::{Packet, PeerState, Sizes, UuidFlags, Uuids};
@@ -25,6 +27,7 @@ impl Resource {
             (inconsistent, UuidFlags::INCONSISTENT),
             (stable, UuidFlags::STABLE),
             (conn.was_connected, UuidFlags::RECONNECT),
+            (conn.discard, UuidFlags::DISCARD_MY_DATA),
             (device.md.flags.has(MdFlags::PRIMARY_LOST_QUORUM), UuidFlags::PRIMARY_LOST_QUORUM),
         ];
         set.iter().filter(|(on, _)| *on).for_each(|(_, flag)| flags |= flag);
@@ -210,6 +213,7 @@ impl Resource {
         });
         let good = matches!(device.disk, DiskState::UpToDate | DiskState::Consistent);
         if established && left_out && good && self.role != Role::Primary {
+            reach!(self, UuidOutdatedBy);
             self.set_disk(v, DiskState::Outdated);
         }
     }
@@ -247,10 +251,23 @@ impl Resource {
         if std::mem::take(&mut self.conns[c].volumes[v].await_state) {
             return self.answer_negotiation(c, v);
         }
+        if state.disk == DiskState::Diskless {
+            self.nothing_to_compare(c, v);
+        }
         self.set_peer_role(c, state.role);
         self.follow_peer_disk(c, v, state);
         self.follow_peer_resync(c, v, state);
         self.changed = true;
+    }
+
+    /// The peer that was asked about a disk which was just attached has none itself: what it has to
+    /// say is the generation that it knows, and an offer of its own follows when it gets a disk.
+    fn nothing_to_compare(&mut self, c: usize, v: usize) {
+        let asked = self.conns[c].volumes[v].offered.is_some();
+        if asked && self.devices[v].disk == DiskState::Negotiating {
+            self.conns[c].volumes[v].offered = None;
+            self.settle_attach(v, None);
+        }
     }
 
     /// What this node believes of the peer's disk, given what the peer says.
@@ -260,12 +277,17 @@ impl Resource {
         }
         let disk = match state.disk {
             DiskState::UpToDate | DiskState::Consistent if self.distrusts(c, v) => {
+                reach!(self, PeerNotTrusted);
                 DiskState::Outdated
             }
             DiskState::UpToDate | DiskState::Consistent if self.misses_writes(c, v) => {
+                reach!(self, PeerMissesWrites);
                 DiskState::Outdated
             }
-            DiskState::UpToDate if self.is_doubtful(c, v) => DiskState::Consistent,
+            DiskState::UpToDate if self.is_doubtful(c, v) => {
+                reach!(self, PeerDoubtful);
+                DiskState::Consistent
+            }
             DiskState::Attaching | DiskState::Detaching | DiskState::Failed => DiskState::Diskless,
             DiskState::Negotiating => return,
             disk => disk,
@@ -295,6 +317,7 @@ impl Resource {
 
     /// The copy that a Primary works on was written by another Primary: this one's time is over.
     fn give_way(&mut self, c: usize) {
+        reach!(self, GivesWay);
         match self.rr_conflict() {
             Refusal::HandshakeRetry => self.retry_link(c),
             _ => {
@@ -454,6 +477,8 @@ impl Resource {
         else {
             return none;
         };
+        let unsettled = self.is_unsettled(c, v);
+        let connecting = self.conns[c].greeting.is_some();
         let beside = self.primaries_beside(c);
         self.conns[c].deaf_to = NodeMask(beside.0 & !theirs.node_mask.0);
         let theirs = Offer { uuids: theirs, state: peer, lost: self.conns[c].peer_dagtag };
@@ -466,7 +491,16 @@ impl Resource {
         }
         let bugs = Bugs { ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") };
         let verdict = handshake::decide(&mine, &theirs, bugs);
+        let split = matches!(verdict.outcome, Outcome::SplitBrain(_));
+        let led = beside.0 & theirs.uuids.node_mask.0 != 0;
+        let verdict = match (connecting, split && unsettled) {
+            (true, true) if led => split_brain::led(&mine, &theirs, verdict),
+            (true, false) => split_brain::settle(&mine, &theirs, &self.config.after_sb, verdict),
+            _ => verdict,
+        };
         let name = verdict.outcome.name();
+        self.passed.reach_named("drbd.handshake.rule.", verdict.rule);
+        self.passed.reach_named("drbd.handshake.verdict.", name);
         self.notice(Notice::Handshake(node, VolumeNumber(v as u16), verdict.rule, name));
         verdict
     }
@@ -475,14 +509,21 @@ impl Resource {
     fn refusal(&mut self, c: usize, v: usize, verdict: Verdict) -> Option<Refusal> {
         let theirs = self.conns[c].volumes[v].uuids.as_ref().map_or(Uuid::NONE, |u| u.current);
         if self.takes_up(v, theirs) {
+            reach!(self, TakesUpGeneration);
+            return Some(Refusal::HandshakeRetry);
+        }
+        if self.meets_left_behind(c, v) {
+            reach!(self, RefusedSuperseded);
             return Some(Refusal::HandshakeRetry);
         }
         let primary = self.role == Role::Primary;
         match verdict.outcome {
             Outcome::SplitBrain(_) | Outcome::Unrelated if self.is_unsettled(c, v) => {
+                reach!(self, RefusedUnsettled);
                 Some(Refusal::HandshakeRetry)
             }
             Outcome::SplitBrain(_) => {
+                reach!(self, RefusedSplitBrain);
                 self.notice(Notice::Note("Split-Brain detected, dropping connection!".to_owned()));
                 Some(Refusal::HandshakeDisconnect)
             }
@@ -491,22 +532,44 @@ impl Resource {
                 Some(Refusal::HandshakeDisconnect)
             }
             Outcome::Target(_) if primary && self.outranks(c, v) => {
+                reach!(self, RefusedOutranks);
                 self.assert_generation(v);
                 Some(Refusal::HandshakeRetry)
             }
+            Outcome::Target(_) if primary && self.is_lost_after_sb(verdict) => {
+                Some(self.give_up_after_sb())
+            }
             Outcome::Target(_) if primary && self.devices[v].disk >= DiskState::Consistent => {
+                let resists = self.resists_being_overwritten(c, v);
+                if resists {
+                    reach!(self, RefusedConflict);
+                }
+                resists.then(|| self.rr_conflict())
+            }
+            Outcome::Target(_) if self.follows_elsewhere(c, v) => {
+                reach!(self, RefusedElsewhere);
+                Some(Refusal::HandshakeRetry)
+            }
+            Outcome::Target(_) if primary && self.peer_moved_on(c, v) => {
+                reach!(self, RefusedMovedOn);
                 Some(self.rr_conflict())
             }
-            Outcome::Target(_) if self.follows_elsewhere(c, v) => Some(Refusal::HandshakeRetry),
-            Outcome::Target(_) if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
             Outcome::Target(_) if primary && self.is_elsewhere(c, v) => {
                 match self.is_outranked(c, v) {
                     true => Some(self.rr_conflict()),
                     false => Some(Refusal::HandshakeRetry),
                 }
             }
+            // Who has to step down says so itself.
+            Outcome::Source(_) if self.is_lost_after_sb(verdict) => None,
             Outcome::Source(_) if self.conns[c].volumes[v].state?.role == Role::Primary => {
+                if self.is_violent() {
+                    return None;
+                }
                 let good = self.conns[c].volumes[v].state?.disk >= DiskState::Consistent;
+                if good {
+                    reach!(self, RefusedPeerPrimary);
+                }
                 match self.is_outranked(c, v) {
                     true => good.then_some(Refusal::HandshakeRetry),
                     false => good.then(|| self.rr_refusal()),
@@ -515,6 +578,16 @@ impl Resource {
             Outcome::None if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
             _ => None,
         }
+    }
+
+    /// This node has no disk, and a copy that is connected went on from the generation with which
+    /// the peer is Primary: it stood still, or was cut off, and does not know yet. Connected, it
+    /// would keep quorum here when it notices, and have outdated the copy that went on. (DRBD
+    /// connects them.)
+    fn meets_left_behind(&self, c: usize, v: usize) -> bool {
+        let state = self.conns[c].volumes[v].state;
+        let primary = state.is_some_and(|state| state.role == Role::Primary);
+        primary && !self.devices[v].has_disk() && self.is_superseded(c, v)
     }
 
     /// A side that follows a Primary or a source elsewhere may just be about to hear of a new
@@ -591,9 +664,49 @@ impl Resource {
 
     fn rr_refusal(&self) -> Refusal {
         match self.config.rr_conflict {
-            RrConflict::Disconnect if !self.config.force_secondary => Refusal::HandshakeDisconnect,
-            _ => Refusal::HandshakeRetry,
+            RrConflict::RetryConnect => Refusal::HandshakeRetry,
+            _ if self.config.force_secondary => Refusal::HandshakeRetry,
+            _ => Refusal::HandshakeDisconnect,
         }
+    }
+
+    fn is_violent(&self) -> bool {
+        matches!(self.config.rr_conflict, RrConflict::Violently | RrConflict::AutoDiscard)
+    }
+
+    /// A Primary is to be overwritten: does it resist (`true`), or go on with the source's data
+    /// (`violently`)?
+    fn resists_being_overwritten(&mut self, c: usize, v: usize) -> bool {
+        let theirs = self.conns[c].volumes[v].uuids.as_ref().map(|uuids| uuids.current);
+        if let (true, Some(current)) = (self.is_violent(), theirs) {
+            self.devices[v].exposed = current;
+            return false;
+        }
+        if self.config.rr_conflict == RrConflict::CallPriLost {
+            self.notice(Notice::Note("helper: pri-lost".to_owned()));
+        }
+        true
+    }
+
+    /// Did a split brain end so that a Primary has to step down before it is overwritten?
+    fn is_lost_after_sb(&self, verdict: Verdict) -> bool {
+        let policies = &self.config.after_sb;
+        match verdict.rule {
+            "after-sb-1pri" => policies.one == AfterSb1::CallPriLost,
+            "after-sb-2pri" => policies.two == AfterSb2::CallPriLost,
+            _ => false,
+        }
+    }
+
+    /// Steps down if nobody has the device open; otherwise the handler `pri-lost-after-sb` is
+    /// called, and the split brain stays.
+    fn give_up_after_sb(&mut self) -> Refusal {
+        if self.roles.is_open() {
+            self.notice(Notice::Note("helper: pri-lost-after-sb".to_owned()));
+            return Refusal::HandshakeDisconnect;
+        }
+        self.force_secondary();
+        Refusal::HandshakeRetry
     }
 
     /// This node is Primary and its data is outdated: a suspended one gives up if it is told to.
@@ -625,6 +738,7 @@ impl Resource {
     /// The connect is committed: both sides go on as their verdicts say.
     pub(super) fn connected(&mut self, c: usize) {
         if self.offer_is_stale(c) {
+            reach!(self, OfferStale);
             // The peer has judged what is no longer true: both start again.
             return self.retry_link(c);
         }
@@ -632,6 +746,7 @@ impl Resource {
         self.conns[c].greeting = None::<Greeting>;
         self.conns[c].handshake_deadline = None;
         self.conns[c].was_connected = true;
+        self.conns[c].discard = false;
         self.conns[c].placed = false;
         self.conns[c].volumes.iter_mut().for_each(|pd| pd.caught_up = false);
         self.set_cstate(c, ConnState::Connected);
@@ -710,8 +825,10 @@ impl Resource {
                 !uuids.current.is_none() && !uuids.current.same(self.devices[v].md.current)
             });
             if diskless_primary && other && mine > DiskState::Outdated {
+                reach!(self, DisklessOutdates);
                 self.set_disk(v, DiskState::Outdated);
             } else if mine == DiskState::UpToDate && self.presents_the_unknown(c, v) {
+                reach!(self, DisklessUnknown);
                 // It saw a Primary that went on without this copy, or one whose word came to
                 // nothing: it will say which when asked.
                 self.set_disk(v, DiskState::Consistent);
@@ -747,6 +864,7 @@ impl Resource {
                 })
             };
             if all && self.devices[v].disk == DiskState::Outdated {
+                reach!(self, EverybodyHere);
                 self.set_disk(v, DiskState::Consistent);
             }
         }
@@ -785,6 +903,7 @@ impl Resource {
             let held = self.is_held(v);
             let trusted = (trusted && !held) || self.is_best(v);
             if self.devices[v].disk == DiskState::Consistent && trusted && !syncs {
+                reach!(self, TrustsPrimary);
                 self.set_disk(v, DiskState::UpToDate);
             }
         }
@@ -832,6 +951,7 @@ impl Resource {
             self.offer(c, v, UuidFlags::RESYNC);
         }
         if self.volume_offer_is_stale(c, v) {
+            reach!(self, RenegotiatedStale);
             return self.retry_link(c);
         }
         let verdict = self.verdict(c, v);
@@ -846,7 +966,10 @@ impl Resource {
                 }
                 return;
             }
-            Outcome::Target(_) if in_use => return self.retry_link(c),
+            Outcome::Target(_) if in_use => {
+                reach!(self, RenegotiatedInUse);
+                return self.retry_link(c);
+            }
             _ => self.apply(c, v, verdict.outcome),
         }
         if self.devices[v].disk == DiskState::Negotiating {
@@ -865,7 +988,10 @@ impl Resource {
                 self.set_disk(v, disk);
             }
             _ if waiting => {}
-            _ if self.is_another(v) => self.set_disk(v, disk.min(DiskState::Outdated)),
+            _ if self.is_another(v) => {
+                reach!(self, AttachAnother);
+                self.set_disk(v, disk.min(DiskState::Outdated));
+            }
             _ => {
                 if disk == DiskState::UpToDate {
                     self.devices[v].exposed = self.devices[v].md.current;

@@ -3,6 +3,7 @@
 use super::Resource;
 use super::event::{Action, CommandId, Notice, Refusal};
 use super::parts::{Conn, Epoch, Greeting, PeerDevice};
+use super::points::reach;
 use super::twopc::Purpose;
 use crate::ids::{Dagtag, NodeMask, Time, VolumeNumber};
 use crate::packet::Packet;
@@ -23,6 +24,8 @@ impl Conn {
             birth: 0,
             linked: false,
             was_connected: false,
+            discard: false,
+            forgotten: false,
             greeting: None,
             handshake_deadline: None,
             heard: Time::default(),
@@ -52,13 +55,15 @@ impl Conn {
 impl Resource {
     pub(super) fn connect(&mut self, id: CommandId, node: crate::ids::NodeId) {
         let Some(c) = self.conn_of(node) else {
-            return self.out.push(Action::Reply(id, Err(Refusal::NeedConnection)));
+            return self.out.push(Action::Reply(id, Err(Refusal::InvalidPeerNodeId)));
         };
-        if self.conns[c].cstate == ConnState::StandAlone {
-            self.conns[c].was_connected = false;
-            self.set_cstate(c, ConnState::Unconnected);
-            self.start_wanted_links();
+        if self.conns[c].cstate != ConnState::StandAlone {
+            return self.out.push(Action::Reply(id, Err(Refusal::NetConfigured)));
         }
+        self.remember_peer(c);
+        self.conns[c].was_connected = false;
+        self.set_cstate(c, ConnState::Unconnected);
+        self.start_wanted_links();
         self.out.push(Action::Reply(id, Ok(())));
     }
 
@@ -125,6 +130,7 @@ impl Resource {
 
     /// Ends a handshake that is to be tried again in a second.
     pub(super) fn retry_link(&mut self, c: usize) {
+        reach!(self, LinkRetried);
         self.out.push(Action::Unlink(self.conns[c].node));
         self.lost(c, ConnState::Unconnected);
         self.relink(c, RETRY_MS);
@@ -140,6 +146,9 @@ impl Resource {
     pub(super) fn stand_alone(&mut self, c: usize) {
         if self.conns[c].cstate == ConnState::StandAlone {
             return;
+        }
+        if self.down.is_none() {
+            reach!(self, StandAlone);
         }
         self.out.push(Action::Unlink(self.conns[c].node));
         self.lost(c, ConnState::Disconnecting);
@@ -199,6 +208,7 @@ impl Resource {
 
     fn end_peer_device(&mut self, c: usize, v: usize) {
         let finished = self.may_have_finished(c, v);
+        let agreed = self.conns[c].volumes[v].agreed;
         self.abort_resync(c, v);
         self.set_repl(c, v, ReplState::Off);
         let pd = &mut self.conns[c].volumes[v];
@@ -208,10 +218,17 @@ impl Resource {
         pd.state = None;
         pd.await_state = false;
         pd.reconcile = false;
-        pd.agreed = false;
         pd.unannounced.clear();
         pd.caught_up |= finished;
+        if finished {
+            reach!(self, LostMayHaveFinished);
+        }
+        let pd = &mut self.conns[c].volumes[v];
+        pd.agreed = false;
         let disk = match pd.disk {
+            // Neither is behind the other: it may have heard what ends its being Outdated, as this
+            // node did or would have. (DRBD keeps what was known.)
+            DiskState::Outdated if agreed => DiskState::DUnknown,
             // Unless it got the last block just now, and is UpToDate without our having heard of
             // it.
             DiskState::Inconsistent if !finished => DiskState::Inconsistent,
@@ -226,6 +243,7 @@ impl Resource {
 
     /// An ungraceful loss of the last Primary: it may have told others more than this node.
     fn primary_lost(&mut self, c: usize) {
+        reach!(self, PrimaryLost);
         let node = self.conns[c].node;
         self.lost_primary = Some(node);
         let other = self.conns.iter().any(Conn::is_primary);
@@ -282,6 +300,7 @@ impl Resource {
             return;
         }
         if conn.handshake_deadline.is_some_and(|at| at <= now) {
+            reach!(self, HandshakeTimeout);
             return self.drop_link(c, ConnState::Timeout);
         }
         match conn.pinged {
@@ -289,11 +308,15 @@ impl Resource {
                 if conn.heard > at {
                     self.conns[c].pinged = None;
                 } else {
+                    reach!(self, PingTimeout);
                     self.drop_link(c, ConnState::NetworkFailure);
                 }
             }
             None if conn.heard.plus_ms(self.config.ping_int_ms) <= now => self.ping(c),
-            _ if self.unanswered(c) => self.drop_link(c, ConnState::Timeout),
+            _ if self.unanswered(c) => {
+                reach!(self, WriteTimeout);
+                self.drop_link(c, ConnState::Timeout);
+            }
             _ => {}
         }
     }

@@ -78,6 +78,8 @@ pub enum Command {
     Detach(VolumeNumber, bool),
     /// Start to connect to a configured peer.
     Connect(NodeId),
+    /// As above, with `--discard-my-data`: in a split brain this node's data is thrown away.
+    ConnectDiscarding(NodeId),
     /// Leave a peer; `force` does not ask it.
     Disconnect(NodeId, bool),
     /// Become Primary; `force` takes what data there is.
@@ -88,13 +90,23 @@ pub enum Command {
     SuspendIo,
     /// Thaw it.
     ResumeIo,
+    /// Mark the disk of a volume Outdated.
+    Outdate(VolumeNumber),
+    /// Copy everything anew from a peer (`--sync-from-peer-node-id`), or from any that has it.
+    Invalidate(VolumeNumber, Option<NodeId>),
+    /// Have a peer copy everything anew from here.
+    InvalidateRemote(VolumeNumber, NodeId),
+    /// Forget a peer that is gone for good: its bitmap slot is free from then on.
+    ForgetPeer(NodeId),
     /// `down`: disconnect and detach everything; the resource goes away with the reply.
     Down,
 }
 
-/// Why a command, an open or a state change was refused: DRBD's `SS_` codes.
+/// Why a command, an open or a state change was refused: DRBD's codes. Negative ones are `SS_`, of
+/// the state engine; from 101 on they are `ERR_`, of the administrative interface. For numbers and
+/// texts see [`Refusal::number`] and [`Refusal::text`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[repr(i8)]
+#[repr(i16)]
 pub enum Refusal {
     /// SS_TWO_PRIMARIES
     TwoPrimaries = -1,
@@ -102,8 +114,14 @@ pub enum Refusal {
     NoUpToDateDisk = -2,
     /// SS_NO_LOCAL_DISK
     NoLocalDisk = -4,
+    /// SS_NO_REMOTE_DISK
+    NoRemoteDisk = -5,
     /// SS_CONNECTED_OUTDATES
     ConnectedOutdates = -6,
+    /// SS_PRIMARY_NOP
+    PrimaryNop = -7,
+    /// SS_RESYNC_RUNNING
+    ResyncRunning = -8,
     /// SS_ALREADY_STANDALONE
     AlreadyStandalone = -9,
     /// SS_CW_FAILED_BY_PEER
@@ -112,14 +130,22 @@ pub enum Refusal {
     IsDiskless = -11,
     /// SS_DEVICE_IN_USE
     DeviceInUse = -12,
+    /// SS_NO_NET_CONFIG
+    NoNetConfig = -13,
+    /// SS_NO_VERIFY_ALG
+    NoVerifyAlg = -14,
     /// SS_NEED_CONNECTION
     NeedConnection = -15,
+    /// SS_LOWER_THAN_OUTDATED
+    LowerThanOutdated = -16,
     /// SS_NOT_SUPPORTED
     NotSupported = -17,
     /// SS_IN_TRANSIENT_STATE
     InTransientState = -18,
     /// SS_CONCURRENT_ST_CHG
     Concurrent = -19,
+    /// SS_O_VOL_PEER_PRI
+    OtherVolumePrimary = -20,
     /// SS_INTERRUPTED
     Interrupted = -21,
     /// SS_PRIMARY_READER
@@ -130,12 +156,36 @@ pub enum Refusal {
     WeaklyConnected = -24,
     /// SS_NO_QUORUM
     NoQuorum = -25,
+    /// SS_ATTACH_NO_BITMAP
+    AttachNoBitmap = -26,
     /// SS_HANDSHAKE_DISCONNECT
     HandshakeDisconnect = -27,
     /// SS_HANDSHAKE_RETRY
     HandshakeRetry = -28,
-    /// ERR_NO_VALID_META_DATA or ERR_MD_UNCLEAN at attach.
-    BadMetadata = -119,
+    /// ERR_DISK_TOO_SMALL
+    DiskTooSmall = 111,
+    /// ERR_IO_MD_DISK
+    MetadataIo = 118,
+    /// ERR_MD_INVALID
+    BadMetadata = 119,
+    /// ERR_DISCARD_IMPOSSIBLE
+    DiscardImpossible = 123,
+    /// ERR_DISK_CONFIGURED
+    DiskConfigured = 124,
+    /// ERR_NET_CONFIGURED
+    NetConfigured = 125,
+    /// ERR_MINOR_INVALID
+    MinorInvalid = 127,
+    /// ERR_NO_DISK
+    NoDisk = 138,
+    /// ERR_DATA_NOT_CURRENT
+    DataNotCurrent = 150,
+    /// ERR_CONNECTED
+    NeedStandalone = 151,
+    /// ERR_INVALID_REQUEST
+    InvalidRequest = 162,
+    /// ERR_INVALID_PEER_NODE_ID
+    InvalidPeerNodeId = 171,
 }
 
 /// Something happened.

@@ -4,6 +4,7 @@
 
 use super::Resource;
 use super::parts::Conn;
+use super::points::reach;
 use crate::ids::{Dagtag, NodeId, Time};
 use crate::packet::Packet;
 use crate::state::Role;
@@ -45,6 +46,7 @@ impl Resource {
                 }
             }
             None => {
+                reach!(self, ResyncFlush);
                 self.serial += 1;
                 let (p, seq) = (primary.unwrap_or(c), self.serial as u32);
                 let (primary, asked) = (self.conns[p].node, self.now);

@@ -8,6 +8,7 @@
 use super::Resource;
 use super::event::Notice;
 use super::parts::{Conn, Work};
+use super::points::reach;
 use super::twopc::Purpose;
 use crate::ids::{NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::MdFlags;
@@ -48,6 +49,7 @@ impl Resource {
                 self.devices[v].new_uuid = false;
                 self.devices[v].new_session = false;
                 self.devices[v].predecessor = None;
+                reach!(self, NewUuidNotNeeded);
             }
         }
         if !self.needs_generation_now() {
@@ -55,6 +57,9 @@ impl Resource {
         }
         let held = self.suspended || self.role != Role::Primary || !self.all_quorate();
         if held || self.uuids_locked() {
+            if !held {
+                reach!(self, NewUuidLocked);
+            }
             return true;
         }
         self.ping_all();
@@ -66,6 +71,7 @@ impl Resource {
     pub(super) fn assert_generation(&mut self, v: usize) {
         self.devices[v].new_uuid = true;
         self.devices[v].new_session = true;
+        reach!(self, NewUuidAsserted);
         self.asserts = true;
         self.changed = true;
     }
@@ -73,6 +79,9 @@ impl Resource {
     fn ping_all(&mut self) {
         self.generation = Generation::Pinging;
         self.ask_for_life();
+        if !self.all_alive() {
+            reach!(self, NewUuidPings);
+        }
         self.pings_answered();
     }
 
@@ -118,6 +127,9 @@ impl Resource {
         self.asserts = false;
         let mut writes = 0;
         for v in &due {
+            if self.devices[*v].new_session && self.conns.iter().any(|conn| !conn.connected()) {
+                reach!(self, NewUuidSession);
+            }
             self.devices[*v].new_uuid = false;
             self.devices[*v].new_session = false;
             writes += usize::from(self.new_current(*v));
@@ -141,9 +153,11 @@ impl Resource {
         let volume = VolumeNumber(v as u16);
         let diskful = self.devices[v].disk == DiskState::UpToDate;
         if diskful {
+            reach!(self, NewUuidWithDisk);
             self.devices[v].untold = Some(Box::new(self.devices[v].md.clone()));
             self.rotate(v, uuid, weak, None);
         } else {
+            reach!(self, NewUuidDiskless);
             let old = self.devices[v].exposed;
             self.devices[v].predecessor.get_or_insert(old);
             if self.devices[v].disk == DiskState::Consistent {
@@ -225,6 +239,7 @@ impl Resource {
 
     /// Everybody who can be reached knows.
     pub(super) fn generation_confirmed(&mut self) {
+        reach!(self, NewUuidConfirmed);
         self.generation = Generation::Idle;
         self.changed = true;
         for v in 0..self.devices.len() {
@@ -234,15 +249,17 @@ impl Resource {
         }
     }
 
-    /// A Primary without a disk lost all data before anybody confirmed its new generation: no write
-    /// was completed in it, so it presents the one before.
+    /// A Primary without good data of its own (no disk, or one that is still a target) lost all
+    /// data before anybody confirmed its new generation: no write was completed in it, so it works
+    /// on the one before.
     pub(super) fn return_to_predecessor(&mut self, v: usize) {
-        if self.data_accessible(v) || self.devices[v].has_disk() {
+        if self.data_accessible(v) {
             return;
         }
         let primary = self.role == Role::Primary;
         let device = &mut self.devices[v];
         if let Some(old) = device.predecessor.take() {
+            reach!(self, UuidPredecessor);
             device.abandoned = Some(device.exposed);
             device.exposed = old;
             device.new_uuid |= primary;
@@ -265,6 +282,7 @@ impl Resource {
     /// A lost disk takes a generation that waits for its superblock with it.
     pub(super) fn generation_disk_lost(&mut self) {
         if let Generation::Durable(_) = self.generation {
+            reach!(self, NewUuidDiskLost);
             self.generation = Generation::Idle;
             for device in &mut self.devices {
                 device.new_uuid = true;
@@ -280,6 +298,7 @@ impl Resource {
         if !self.generation_is_young() {
             return;
         }
+        reach!(self, UuidTakenBack);
         self.generation = Generation::Idle;
         for v in 0..self.devices.len() {
             let device = &mut self.devices[v];
@@ -402,9 +421,11 @@ impl Resource {
             return;
         }
         if mine {
+            reach!(self, UuidLeftOut);
             // The Primary goes on without this copy.
             return self.set_disk(v, DiskState::Outdated);
         }
+        reach!(self, UuidLearned);
         let sender = self.conns[c].node;
         self.rotate(v, uuid, weak, Some(sender));
         self.devices[v].exposed = uuid;

@@ -27,7 +27,7 @@ impl Side<'_> {
     fn has(&self, flag: u64) -> bool {
         self.uuids.flags.has(flag)
     }
-    fn slot(&self, node: NodeId) -> Uuid {
+    pub(super) fn slot(&self, node: NodeId) -> Uuid {
         let found = self.uuids.bitmap.iter().find(|(id, _)| *id == node);
         found.map_or(Uuid::NONE, |(_, uuid)| *uuid)
     }
@@ -143,17 +143,24 @@ fn by_uuids(me: &Side, peer: &Side) -> Verdict {
     if peer.slot(me.node).same(mine) && me.slot(peer.node).same(theirs) {
         return verdict("bitmap-both", Outcome::SplitBrain(true));
     }
-    if peer.slot(me.node).same(mine) {
-        return verdict("bitmap-peer", Outcome::Target(use_bits));
+    let theirs_went_on = (peer.slot(me.node).same(mine), peer.slot_holding(mine, me.node));
+    let mine_went_on = (me.slot(peer.node).same(theirs), me.slot_holding(theirs, peer.node));
+    if (theirs_went_on.0 || theirs_went_on.1.is_some())
+        && (mine_went_on.0 || mine_went_on.1.is_some())
+    {
+        // Nor do slots of third nodes, and what bits there are do not tell what both changed.
+        return verdict("bitmap-both", Outcome::SplitBrain(false));
     }
-    if let Some(node) = peer.slot_holding(mine, me.node) {
-        return verdict("bitmap-peer-other", Outcome::Target(Bits::CopyOf(node)));
-    }
-    if me.slot(peer.node).same(theirs) {
-        return verdict("bitmap-self", Outcome::Source(use_bits));
-    }
-    if let Some(node) = me.slot_holding(theirs, peer.node) {
-        return verdict("bitmap-self-other", Outcome::Source(Bits::CopyOf(node)));
+    match (theirs_went_on, mine_went_on) {
+        ((true, _), _) => return verdict("bitmap-peer", Outcome::Target(use_bits)),
+        ((_, Some(node)), _) => {
+            return verdict("bitmap-peer-other", Outcome::Target(Bits::CopyOf(node)));
+        }
+        (_, (true, _)) => return verdict("bitmap-self", Outcome::Source(use_bits)),
+        (_, (_, Some(node))) => {
+            return verdict("bitmap-self-other", Outcome::Source(Bits::CopyOf(node)));
+        }
+        _ => {}
     }
     match (peer.in_history(mine), me.in_history(theirs)) {
         (true, false) => return verdict("history-peer", Outcome::Target(Bits::All)),

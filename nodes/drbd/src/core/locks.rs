@@ -33,7 +33,7 @@ impl Holder {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LockId(pub u64);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry<W> {
     at: Blocks,
     holder: Holder,
@@ -42,7 +42,7 @@ struct Entry<W> {
 }
 
 /// The ranges of one device. `W` is what to go on with once a range is free.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Locks<W> {
     held: Vec<Entry<W>>,
     waiting: VecDeque<Entry<W>>,

@@ -4,10 +4,11 @@
 //! `request` the application's I/O, `replicate` the peers' writes, `resync` with what comes before
 //! its end (`flush`) and what others left (`stray`), `attach` the lower device and metadata,
 //! `connect` links and handshakes, `twopc` cluster-wide changes, `role` promotion and demotion,
-//! `pulse` a Primary that stood still, `generation` new data generations, `status` what follows
-//! from every change.
+//! `pulse` a Primary that stood still, `generation` new data generations, `admin` what else
+//! administrators ask for, `status` what follows from every change.
 
 pub mod activity_log;
+mod admin;
 mod attach;
 pub mod bitmap;
 pub mod config;
@@ -19,15 +20,21 @@ mod generation;
 pub mod handshake;
 mod locks;
 mod parts;
+pub mod points;
 mod pulse;
 pub mod quorum;
+mod refusal;
 mod replicate;
 mod request;
 mod resync;
 mod role;
+mod show;
+pub mod split_brain;
 mod status;
 mod stray;
 mod twopc;
+
+pub use show::{Generations, Suspension};
 
 use crate::ids::{Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::Layout;
@@ -37,10 +44,13 @@ use crate::state::{ConnState, DiskState, ReplState, Role};
 use config::Config;
 use event::{Action, CommandId, Event, Notice, Request, RequestId};
 use parts::{AppRequest, Conn, Device, LowerUse, PeerRequest, Work};
+use points::Passed;
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
 
-/// One resource as one node sees it: the running state of the engine.
+/// One resource as one node sees it: the running state of the engine. A clone goes its own way from
+/// the same state: tests look at every order of what comes next.
+#[derive(Clone)]
 pub struct Resource {
     config: Config,
     quirks: Quirks,
@@ -84,6 +94,8 @@ pub struct Resource {
     far_primaries: NodeMask,
     /// Numbers resync requests.
     serial: u64,
+    /// Fist points.
+    passed: Passed,
 }
 
 /// What checkers, `drbdsetup status` and reports read of one volume.
@@ -163,6 +175,7 @@ impl Resource {
             lost_primary: None,
             far_primaries: NodeMask::NONE,
             serial: 0,
+            passed: Passed::default(),
         }
     }
 
@@ -280,6 +293,7 @@ impl Resource {
             Attach(volume, blocks) => self.attach(id, volume, blocks),
             Detach(volume, force) => self.detach(id, volume, force),
             Connect(node) => self.connect(id, node),
+            ConnectDiscarding(node) => self.connect_discarding(id, node),
             Disconnect(node, force) => self.disconnect(id, node, force),
             Primary(force) => self.primary(id, force),
             Secondary(force) => self.secondary(id, force),
@@ -288,10 +302,22 @@ impl Resource {
                 self.changed = true;
                 self.out.push(Action::Reply(id, Ok(())));
             }
+            Outdate(volume) => self.outdate_by_command(id, volume),
+            Invalidate(volume, from) => self.invalidate(id, volume, from),
+            InvalidateRemote(volume, node) => self.invalidate_remote(id, volume, node),
+            ForgetPeer(node) => self.forget_peer(id, node),
             Down => self.go_down(id),
         }
     }
 
+    /// Fist points that were passed.
+    pub fn passed(&self) -> &Passed {
+        &self.passed
+    }
+    /// Notes no fist points from now on.
+    pub fn mute_points(&mut self) {
+        self.passed.mute();
+    }
     /// Configuration.
     pub fn config(&self) -> &Config {
         &self.config

@@ -75,6 +75,7 @@ pub(super) enum LowerUse {
 }
 
 /// One volume on this node.
+#[derive(Clone)]
 pub(super) struct Device {
     pub size: u64,
     pub configured_diskful: bool,
@@ -85,6 +86,10 @@ pub(super) struct Device {
     pub md_version: u64,
     pub md_writing: Option<u64>,
     pub md_written: u64,
+    /// Nodes that the superblock on disk, and the one on its way, make this node do without: it
+    /// would have quorum alone after a crash.
+    pub md_disowns: NodeMask,
+    pub md_disowns_next: NodeMask,
     pub md_waiters: Vec<(u64, Work)>,
     /// By bitmap index.
     pub bitmaps: Vec<Bitmap>,
@@ -150,6 +155,7 @@ impl Device {
 }
 
 /// One volume between this node and a peer.
+#[derive(Clone)]
 pub(super) struct PeerDevice {
     pub repl: ReplState,
     pub disk: DiskState,
@@ -226,7 +232,7 @@ impl PeerDevice {
 }
 
 /// An epoch of a peer's writes, on the receiving side.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Epoch {
     pub seq: u64,
     pub nr: Option<u32>,
@@ -250,6 +256,7 @@ pub(super) struct Greeting {
 }
 
 /// One connection.
+#[derive(Clone)]
 pub(super) struct Conn {
     pub node: NodeId,
     pub config: PeerConfig,
@@ -260,6 +267,10 @@ pub(super) struct Conn {
     pub birth: u64,
     pub linked: bool,
     pub was_connected: bool,
+    /// `--discard-my-data`, until it is connected.
+    pub discard: bool,
+    /// `forget-peer`: it does not count any more, until it is connected to again.
+    pub forgotten: bool,
     pub greeting: Option<Greeting>,
     pub handshake_deadline: Option<Time>,
     pub heard: Time,
@@ -328,7 +339,7 @@ pub(super) enum Local {
 }
 
 /// An application request on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct AppRequest {
     /// Its place among all requests, which it keeps when it has to wait again.
     pub ticket: u64,
@@ -361,7 +372,7 @@ pub(super) struct AppRequest {
 }
 
 /// A write received from a peer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct PeerRequest {
     pub conn: usize,
     pub birth: u64,

@@ -4,11 +4,12 @@
 //! reads on until its pings fail.)
 
 use super::Resource;
+use super::points::reach;
 use crate::ids::Time;
 use crate::state::Role;
 
 /// Whether this Primary stood still.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pulse {
     /// The next look at the clock.
     pub due: Option<Time>,
@@ -26,6 +27,7 @@ impl Resource {
             return;
         }
         if self.pulse.due.is_some_and(|due| due.plus_ms(beat) < self.now) {
+            reach!(self, StoodStill);
             self.pulse.missed = true;
             self.ask_for_life();
         }

@@ -34,10 +34,31 @@ pub struct Ballot<'a> {
     pub peer_vouches: bool,
 }
 
-/// Has the volume quorum? (DRBD 9's `calc_quorum`)
+/// What gave a volume its quorum.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum By {
+    /// None is asked for.
+    NoRules,
+    /// A peer with data says so.
+    Peer,
+    /// A majority of those who vote.
+    Votes,
+    /// A tie, and a majority of the diskless nodes.
+    TieBreaker,
+}
+
+/// Has the volume quorum?
 pub fn has_quorum(quorum: Quorum, redundancy: Quorum, ballot: &Ballot) -> bool {
-    if quorum == Quorum::Off || ballot.peer_vouches {
-        return true;
+    won_by(quorum, redundancy, ballot).is_some()
+}
+
+/// Has the volume quorum, and by what? (DRBD 9's `calc_quorum`)
+pub fn won_by(quorum: Quorum, redundancy: Quorum, ballot: &Ballot) -> Option<By> {
+    if quorum == Quorum::Off {
+        return Some(By::NoRules);
+    }
+    if ballot.peer_vouches {
+        return Some(By::Peer);
     }
     let count = |voter: Voter| {
         let others = ballot.others.iter().filter(|v| **v == voter).count();
@@ -56,12 +77,13 @@ pub fn has_quorum(quorum: Quorum, redundancy: Quorum, ballot: &Ballot) -> bool {
     let voters = if unknown > 0 { outdated + quorumless + unknown + here } else { here };
     let needed = threshold(quorum, voters);
     if here >= needed && up_to_date >= minimum(redundancy, voters) {
-        return here > 0;
+        return (here > 0).then_some(By::Votes);
     }
     let diskless = count(Voter::Diskless);
     let all_diskless = diskless + count(Voter::MissingDiskless);
     let tie = voters > 0 && voters.is_multiple_of(2) && here + 1 == needed;
-    tie && diskless > all_diskless / 2 && diskless > 0 && ballot.had_quorum
+    let decides = diskless > all_diskless / 2 && diskless > 0 && ballot.had_quorum;
+    (tie && decides).then_some(By::TieBreaker)
 }
 
 fn threshold(quorum: Quorum, voters: u32) -> u32 {

@@ -5,6 +5,7 @@ use super::Resource;
 use super::event::{Lower, LowerResult};
 use super::locks::Holder;
 use super::parts::{Epoch, LowerUse, PeerRequest, Work};
+use super::points::reach;
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, VolumeNumber};
 use crate::packet::{BlockId, Packet};
 use crate::page::Payload;
@@ -23,6 +24,7 @@ impl Resource {
         fua: bool,
     ) {
         if self.conns[c].role != Role::Primary {
+            reach!(self, LateWrite);
             // It was made Secondary by force, and another may be Primary by now: what was on its
             // way is not to overwrite what that one wrote. The two copies compare instead. (DRBD
             // writes it.)
@@ -316,6 +318,7 @@ impl Resource {
             let (v, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
             for (node, _) in self.slots_listed(v) {
                 if node != sender {
+                    reach!(self, PeerUnacked);
                     self.missed(v, node, at);
                 }
             }

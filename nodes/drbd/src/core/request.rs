@@ -6,12 +6,13 @@ use super::config::OnLoss;
 use super::event::{Action, IoError, Lower, LowerResult, Notice, Request, RequestId};
 use super::locks::Holder;
 use super::parts::{AppRequest, Local, LowerUse, Work};
+use super::points::reach;
 use crate::ids::{Blocks, Dagtag, NodeMask, Time, VolumeNumber};
 use crate::packet::{BlockId, Packet};
 use crate::state::{DiskState, ReplState, Role};
 
 /// Finished writes that no P_PEER_ACK named yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PeerAckState {
     /// Nodes that have them, if there are any.
     mask: Option<NodeMask>,
@@ -54,14 +55,20 @@ impl Resource {
         while let Some((_, (v, id, request))) = self.held.first_key_value() {
             let (v, id, is_flush) = (*v, *id, matches!(request, Request::Flush));
             if self.io_fails(v) {
+                match self.devices[v].quorum {
+                    true => reach!(self, RequestFailedData),
+                    false => reach!(self, RequestFailedQuorum),
+                }
                 self.held.pop_first();
                 self.complete(VolumeNumber(v as u16), id, Err(IoError), NodeMask::NONE);
                 continue;
             }
-            if self.suspended
-                || self.stood_still()
-                || (self.role == Role::Primary && !is_flush && self.need_generation())
-            {
+            if self.suspended || self.stood_still() {
+                reach!(self, RequestHeldSuspended);
+                return;
+            }
+            if self.role == Role::Primary && !is_flush && self.need_generation() {
+                reach!(self, RequestHeldGeneration);
                 return;
             }
             if let Some((ticket, (v, id, request))) = self.held.pop_first() {
@@ -141,6 +148,7 @@ impl Resource {
         if self.devices[v].al.begin(at, Work::AppActive(key)).is_none() {
             self.app_active(key);
         } else {
+            reach!(self, RequestExtentWaits);
             self.pump_al(v);
             if self.quirk("al-transaction-not-awaited") && !self.must_wait(v) {
                 self.reqs[key].awaits_extents = true;
@@ -200,6 +208,7 @@ impl Resource {
             self.replicate(key, c, at);
         }
         if self.epoch_size >= self.config.max_epoch_size {
+            reach!(self, RequestEpochFull);
             self.close_epoch();
         }
         self.try_complete(key);
@@ -258,11 +267,15 @@ impl Resource {
                 self.send(c, packet);
             }
             Share::Notice => {
+                reach!(self, RequestNotice);
                 self.set_out_of_sync(v, node, at);
                 self.send(c, Packet::OutOfSync { volume, at });
                 self.advance_dagtag(c, after);
             }
             Share::Nothing => {
+                if self.conns[c].config.diskful {
+                    reach!(self, RequestNothing);
+                }
                 self.set_out_of_sync(v, node, at);
                 self.advance_dagtag(c, after);
             }
@@ -337,6 +350,7 @@ impl Resource {
         });
         match source {
             Some(c) => {
+                reach!(self, RequestReadRemote);
                 self.reqs[key].pending = self.conns[c].node.mask();
                 let (volume, id) = (VolumeNumber(v as u16), BlockId(key as u64));
                 self.send(c, Packet::DataRequest { volume, at, id });
@@ -348,6 +362,7 @@ impl Resource {
     /// A read failed at `c` or the connection is gone: try the next.
     pub(super) fn retry_read(&mut self, key: usize, node: crate::ids::NodeId, failed: bool) {
         let Some(at) = self.reqs[key].at else { return };
+        reach!(self, RequestReadRetried);
         self.reqs[key].pending = NodeMask::NONE;
         if failed {
             self.reqs[key].done.insert(node);
@@ -366,8 +381,10 @@ impl Resource {
         let is_read = matches!(req.request, Request::Read(_));
         let hopeless = is_read && (self.role != Role::Primary || !req.done.is_empty());
         if hopeless && !self.suspended {
+            reach!(self, RequestReadHopeless);
             return self.complete(VolumeNumber(v as u16), req.id, Err(IoError), NodeMask::NONE);
         }
+        reach!(self, RequestPutBack);
         self.held.insert(req.ticket, (v, req.id, req.request));
         self.changed = true;
     }
@@ -376,6 +393,7 @@ impl Resource {
     /// stays, as if it were completed: the copies that have it wait to be told, by a peer ack in
     /// its turn, which others do not. The next peer ack would speak for it otherwise.
     fn write_again(&mut self, key: usize) {
+        reach!(self, RequestWrittenAgain);
         let req = &mut self.reqs[key];
         let (v, id, epoch, ticket) = (req.volume, req.id, req.epoch, req.ticket);
         req.completed = true;
@@ -475,6 +493,7 @@ impl Resource {
                 return self.put_back(key);
             }
             if self.completions_wait() && !self.io_fails(v) {
+                reach!(self, RequestCompletionWaits);
                 return;
             }
             let result = if failed { Err(IoError) } else { Ok(None) };
@@ -613,7 +632,10 @@ impl Resource {
                     self.clear_out_of_sync(v, node, at);
                     self.source_progress(c, v);
                 }
-                (false, _) => self.set_out_of_sync(v, node, at),
+                (false, _) => {
+                    reach!(self, RequestNegAck);
+                    self.set_out_of_sync(v, node, at);
+                }
                 _ => {}
             }
         }
@@ -651,6 +673,7 @@ impl Resource {
             if !req.sent.has(node) || req.done.has(node) {
                 continue;
             }
+            reach!(self, RequestForgotten);
             req.done.insert(node);
             let was_pending = req.pending.has(node);
             req.pending.remove(node);

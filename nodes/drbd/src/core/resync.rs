@@ -7,6 +7,7 @@ use super::flush::Flush;
 use super::handshake::Bits;
 use super::locks::{Holder, LockId};
 use super::parts::{LowerUse, Work};
+use super::points::reach;
 use super::twopc::Purpose;
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::{MdFlags, PeerFlags};
@@ -23,7 +24,7 @@ pub(super) const MAX_BLOCKS: u64 = 32;
 const STEP_MS: u64 = 100;
 
 /// State of a resync between this node and one peer, in either direction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Resync {
     /// Target: the next share of the rate.
     pub tick: Option<Time>,
@@ -39,7 +40,7 @@ pub(super) struct Resync {
 }
 
 /// One request, on the target or on the source.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ResyncRequest {
     conn: usize,
     volume: usize,
@@ -112,6 +113,7 @@ impl Resource {
         self.touch_md(v);
         self.write_bitmap(v);
         self.conns[c].volumes[v].resync = Resync::default();
+        reach!(self, ResyncSource);
         self.set_repl(c, v, ReplState::WFBitMapS);
         self.send(c, Packet::Bitmap { volume: VolumeNumber(v as u16), words });
     }
@@ -133,6 +135,7 @@ impl Resource {
             self.set_disk(v, disk);
         }
         self.conns[c].volumes[v].resync = Resync::default();
+        reach!(self, ResyncTarget);
         self.set_repl(c, v, ReplState::WFBitMapT);
     }
 
@@ -170,6 +173,7 @@ impl Resource {
         for key in unacked {
             let req = &mut self.peer_reqs[key];
             if !req.doubted.has(node) {
+                reach!(self, PeerDoubted);
                 req.doubted.insert(node);
                 let at = req.at;
                 self.missed(v, node, at);
@@ -210,11 +214,17 @@ impl Resource {
                     if self.conns[p].role == Role::Primary
                         && self.conns[a].role != Role::Primary =>
                 {
+                    reach!(self, ResyncPaused);
                     self.conns[a].volumes[v].resync.tick = None;
                     self.set_repl(a, v, ReplState::PausedSyncT);
                     self.activate_target(p, v);
                 }
-                (Some(c), _) => self.resync_progress(c, v),
+                (Some(c), waits) => {
+                    if waits.is_some() {
+                        reach!(self, ResyncWaits);
+                    }
+                    self.resync_progress(c, v);
+                }
                 _ => {}
             }
         }
@@ -226,6 +236,9 @@ impl Resource {
     }
 
     fn activate_target(&mut self, c: usize, v: usize) {
+        if self.conns[c].volumes[v].resync.cursor > 0 {
+            reach!(self, ResyncResumed);
+        }
         self.set_repl(c, v, ReplState::SyncTarget);
         self.md_sync(v, Work::SyncTarget(c, v));
     }
@@ -255,6 +268,7 @@ impl Resource {
         }
         let node = self.conns[c].node;
         if self.conns.iter().any(|conn| conn.is_primary() && !conn.placed) {
+            reach!(self, ResyncUnplaced);
             // What the source has must not be older than what came from there.
             return;
         }
@@ -350,6 +364,7 @@ impl Resource {
         let source = self.conns[c].volumes[v].repl.is_sync_source();
         let sound = at.count > 0 && at.end() <= self.devices[v].size;
         if !source || !sound || !self.devices[v].has_disk() {
+            reach!(self, ResyncNegReply);
             return self.send(c, Packet::NegRsDReply { id });
         }
         let after = dagtag.filter(|(node, _)| *node != self.me());
@@ -370,6 +385,7 @@ impl Resource {
             !self.conns[p].placed || self.conns[p].last_dagtag < dagtag
         };
         if req.after.is_some_and(behind) {
+            reach!(self, ResyncBehindStream);
             return;
         }
         let (c, v, at) = (req.conn, req.volume, req.at);
@@ -503,8 +519,9 @@ impl Resource {
         let node = self.conns[c].node;
         match result {
             Ok(_) => {
-                if !self.resync_reqs[key].dirtied {
-                    self.clear_out_of_sync(v, node, at);
+                match self.resync_reqs[key].dirtied {
+                    false => self.clear_out_of_sync(v, node, at),
+                    true => reach!(self, ResyncDirtied),
                 }
                 self.send(c, Packet::RsWriteAck { id });
                 self.end_target_request(c, v, key);
@@ -684,11 +701,13 @@ impl Resource {
         if !same || !up_to_date {
             return;
         }
+        reach!(self, ResyncSourceEnds);
         self.devices[v].md.set_bitmap_uuid(node, Uuid::NONE);
         self.touch_md(v);
         self.end_of_crash(v);
         self.tell_uuids(v, None);
         if self.devices[v].weight(node) > 0 && !self.bits_are_in_flight(c, v) {
+            reach!(self, ResyncAgain);
             self.renegotiate(c, v);
         }
     }
@@ -755,6 +774,7 @@ impl Resource {
     /// everybody.
     pub(super) fn resync_end(&mut self, c: usize, v: usize) {
         if self.uuids_locked() || self.twopc.wants(Purpose::LostPeer) {
+            reach!(self, ResyncEndLocked);
             // A handshake goes on elsewhere, or it is not known yet whether a Primary that was lost
             // writes on to the source; the next change comes back here.
             return;
@@ -762,6 +782,7 @@ impl Resource {
         // A Primary that works on a newer generation of others does not go back to the source's.
         let behind = self.role == Role::Primary && self.is_elsewhere(c, v);
         if behind || !self.source_is_stable(c, v) {
+            reach!(self, ResyncEndUnstable);
             self.conns[c].volumes[v].resync = Resync::default();
             self.set_repl(c, v, ReplState::Established);
             let volume = VolumeNumber(v as u16);
@@ -821,6 +842,7 @@ impl Resource {
             return;
         }
         if !self.same_generation(c, v) {
+            reach!(self, ResyncEndRaced);
             // The source made a new generation while this one was being written.
             self.conns[c].volumes[v].resync.ending = false;
             return self.resync_end(c, v);
@@ -835,6 +857,7 @@ impl Resource {
         if stable {
             self.inherit_survival(c);
         }
+        reach!(self, ResyncEndStable);
         self.conns[c].volumes[v].resync = Resync::default();
         self.set_repl(c, v, ReplState::Established);
         self.set_disk(v, disk);
@@ -842,6 +865,7 @@ impl Resource {
         for other in 0..self.conns.len() {
             let repl = self.conns[other].volumes[v].repl;
             if other != c && repl.is_sync_target() {
+                reach!(self, ResyncEndOthers);
                 self.abort_resync(other, v);
                 self.set_repl(other, v, ReplState::Established);
             }
@@ -857,6 +881,7 @@ impl Resource {
     fn inherit_survival(&mut self, c: usize) {
         let Some((node, dagtag)) = self.conns[c].named else { return };
         let Some(l) = self.conn_of(node).filter(|l| !self.conns[*l].connected()) else { return };
+        reach!(self, ResyncSurvival);
         self.lost_primary = Some(node);
         self.conns[l].was_connected = true;
         self.conns[l].last_dagtag = dagtag;
@@ -915,6 +940,7 @@ impl Resource {
         self.settle_stray_bits(v);
         let Some(c) = self.possible_source(v) else { return };
         if self.devices[v].ask_at.is_none_or(|at| at <= self.now) {
+            reach!(self, ResyncAsked);
             self.devices[v].ask_at = Some(self.now.plus_ms(1_000));
             self.renegotiate(c, v);
         }
@@ -940,6 +966,9 @@ impl Resource {
     /// The own disk is gone.
     pub(super) fn abort_resyncs(&mut self, v: usize) {
         for c in 0..self.conns.len() {
+            if self.conns[c].volumes[v].repl.is_sync() {
+                reach!(self, ResyncAborted);
+            }
             self.abort_resync(c, v);
             if self.conns[c].volumes[v].repl != ReplState::Off {
                 self.set_repl(c, v, ReplState::Established);

@@ -3,13 +3,14 @@
 use super::Resource;
 use super::event::{Action, CommandId, Notice, Refusal};
 use super::parts::Work;
+use super::points::reach;
 use super::twopc::Purpose;
 use crate::ids::{NodeId, Time, VolumeNumber};
 use crate::meta::MdFlags;
 use crate::state::{ConnState, DiskState, ReplState, Role};
 
 /// Somebody waits for this node to be Primary.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiter {
     id: CommandId,
     /// An opener for writing (otherwise the `primary` command).
@@ -18,7 +19,7 @@ struct Waiter {
 }
 
 /// Openers and wishes about the role.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RoleState {
     writers: u32,
     readers: u32,
@@ -42,6 +43,9 @@ pub(super) struct RoleState {
 impl RoleState {
     pub fn has_reader(&self) -> bool {
         self.readers > 0
+    }
+    pub fn is_open(&self) -> bool {
+        self.readers > 0 || self.writers > 0
     }
     pub fn alarm(&self) -> Option<Time> {
         // Once the role is won, nobody is late any more: PRIMARY_IND only has to reach the disk.
@@ -78,6 +82,9 @@ impl Resource {
                 return self.out.push(Action::Reply(id, Ok(())));
             }
             self.roles.writers -= 1;
+        }
+        if self.role == Role::Primary {
+            reach!(self, OpenDuringDemote);
         }
         if !self.config.auto_promote {
             return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
@@ -161,6 +168,7 @@ impl Resource {
 
     /// Secondary at once; the I/O of those who have it open fails until they close.
     pub(super) fn force_secondary(&mut self) {
+        reach!(self, DemotedByForce);
         self.roles.fail_io = self.roles.writers > 0;
         self.roles.explicit = false;
         self.roles.demoting = false;
@@ -279,6 +287,10 @@ impl Resource {
     pub(super) fn promote_done(&mut self, result: Result<(), Refusal>) {
         match result {
             Ok(()) => {
+                reach!(self, Promoted);
+                if !self.devices.iter().any(|device| device.has_disk()) {
+                    reach!(self, PromotedDiskless);
+                }
                 self.set_role(Role::Primary);
                 self.roles.becoming = true;
                 for c in 0..self.conns.len() {
@@ -320,6 +332,13 @@ impl Resource {
     }
 
     fn promote_refused(&mut self, refusal: Refusal) {
+        match refusal {
+            Refusal::NoQuorum => reach!(self, PromoteNoQuorum),
+            Refusal::NoUpToDateDisk => reach!(self, PromoteNoData),
+            Refusal::TwoPrimaries => reach!(self, PromoteTwoPrimaries),
+            Refusal::InTransientState => reach!(self, PromoteTransient),
+            _ => {}
+        }
         let now = self.now;
         let (late, wait): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.roles.waiters).into_iter().partition(|w| w.deadline <= now);
@@ -366,6 +385,9 @@ impl Resource {
 
     pub(super) fn demote_done(&mut self, result: Result<(), Refusal>) {
         if result.is_ok() {
+            if self.roles.by_close {
+                reach!(self, DemotedByClose);
+            }
             self.set_role(Role::Secondary);
         }
         // Refused, it is tried again, unless somebody waits who is served by a Primary as well.
@@ -398,7 +420,7 @@ impl Resource {
 
     pub(super) fn disconnect(&mut self, id: CommandId, node: NodeId, force: bool) {
         let Some(c) = self.conn_of(node) else {
-            return self.out.push(Action::Reply(id, Err(Refusal::NeedConnection)));
+            return self.out.push(Action::Reply(id, Err(Refusal::InvalidPeerNodeId)));
         };
         if self.conns[c].connected() && !force {
             return self.want(Purpose::Disconnect(node, Some(id)));
@@ -425,8 +447,9 @@ impl Resource {
                     self.set_peer_disk(c, v, DiskState::Outdated);
                 }
             }
-        } else if self.down.is_some() {
-            // A node that goes down does not stay for a peer that objects.
+        } else if self.down.is_some() || result == Err(Refusal::AlreadyStandalone) {
+            // A node that goes down does not stay for a peer that objects. And who wants to leave
+            // a peer that was lost meanwhile does not want it back.
             self.stand_alone(c);
         }
         if let Some(id) = reply {
@@ -441,6 +464,7 @@ impl Resource {
 
     /// The peer left on purpose.
     pub(super) fn left_by_peer(&mut self, c: usize, outdated: bool) {
+        reach!(self, LeftByPeer);
         self.out.push(Action::Unlink(self.conns[c].node));
         self.lost(c, ConnState::TearDown);
         for v in 0..self.devices.len() {

@@ -4,6 +4,7 @@
 use super::Resource;
 use super::config::OnLoss;
 use super::event::{Action, Notice};
+use super::points::reach;
 use super::quorum::{self, Ballot, Voter};
 use crate::ids::{NodeId, NodeMask, Time, VolumeNumber};
 use crate::meta::{MdFlags, PeerFlags};
@@ -52,6 +53,7 @@ impl Resource {
                 continue;
             }
             if has {
+                reach!(self, QuorumBackPrimary);
                 // Without this Primary, copies may have become what they were not when it lost
                 // touch with them: its next write begins a session. (DRBD's does only if a copy
                 // falls behind.)
@@ -60,6 +62,9 @@ impl Resource {
             } else if self.devices[v].has_disk() {
                 self.devices[v].md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, true);
                 self.touch_md(v);
+            }
+            if !has {
+                reach!(self, QuorumLostPrimary);
             }
         }
     }
@@ -81,6 +86,13 @@ impl Resource {
                 device.has_disk() && device.md.peer(conn.node).flags.has(PeerFlags::OUTDATED);
             match (conn.connected(), conn.config.diskful) {
                 (true, false) => Voter::Diskless,
+                // It may crash before its metadata says that it is not alone any more, and have
+                // quorum of its own then. Until it has confirmed the connection it keeps quorum
+                // here, but gives none. (DRBD counts it at once.)
+                (true, true) if !conn.confirmed && !device.quorum => {
+                    reach!(self, QuorumUnconfirmed);
+                    Voter::Unknown
+                }
                 (true, true) if disk == DiskState::UpToDate => Voter::UpToDate,
                 (true, true) => Voter::Present,
                 (false, false) => Voter::MissingDiskless,
@@ -96,7 +108,8 @@ impl Resource {
                 (false, true) => Voter::Unknown,
             }
         };
-        let others: Vec<Voter> = self.conns.iter().map(voter).collect();
+        let known = self.conns.iter().filter(|conn| !conn.forgotten);
+        let others: Vec<Voter> = known.map(voter).collect();
         let peer_vouches = !device.has_disk()
             && self.conns.iter().any(|conn| {
                 let good = conn.volumes[v].disk == DiskState::UpToDate;
@@ -104,7 +117,30 @@ impl Resource {
             });
         let ballot = Ballot { me, others: &others, had_quorum: device.quorum, peer_vouches };
         let (q, redundancy) = (self.config.quorum, self.config.quorum_minimum_redundancy);
-        quorum::has_quorum(q, redundancy, &ballot) || self.last_man(v)
+        if let Some(by) = quorum::won_by(q, redundancy, &ballot) {
+            self.note_quorum(by, &others);
+            return true;
+        }
+        let last = self.last_man(v);
+        if last {
+            reach!(self, QuorumLastMan);
+        }
+        last
+    }
+
+    fn note_quorum(&self, by: quorum::By, others: &[Voter]) {
+        match by {
+            quorum::By::NoRules => return,
+            quorum::By::Peer => return reach!(self, QuorumVouched),
+            quorum::By::Votes => reach!(self, QuorumByVotes),
+            quorum::By::TieBreaker => reach!(self, QuorumByTieBreaker),
+        }
+        if others.contains(&Voter::Quorumless) {
+            reach!(self, QuorumByQuorumless);
+        }
+        if others.contains(&Voter::Outdated) {
+            reach!(self, QuorumByOutdated);
+        }
     }
 
     /// A node that was alone with quorum when it stopped has it again once its disk is UpToDate.
@@ -125,6 +161,12 @@ impl Resource {
         let forced = self.roles.fail_io;
         let suspended = !forced && (self.user_suspended || (primary && (lost_quorum || no_data)));
         if suspended != self.suspended {
+            match (suspended, lost_quorum, no_data) {
+                (false, ..) => reach!(self, Resumed),
+                (true, true, _) => reach!(self, SuspendedQuorum),
+                (true, false, true) => reach!(self, SuspendedData),
+                (true, false, false) => {}
+            }
             self.suspended = suspended;
             self.changed = true;
             self.notice(Notice::Suspended(suspended));
@@ -141,8 +183,12 @@ impl Resource {
             let peers: Vec<_> = self
                 .conns
                 .iter()
+                .filter(|conn| !conn.forgotten)
                 .map(|conn| {
-                    (conn.node, conn.config.diskful, conn.connected(), conn.volumes[v].disk)
+                    let pd = &conn.volumes[v];
+                    let outdated = pd.disk == DiskState::Outdated && !pd.agreed;
+                    let known = conn.connected() || pd.disk <= DiskState::Outdated;
+                    (conn.node, conn.config.diskful, conn.connected(), known.then_some(outdated))
                 })
                 .collect();
             let device = &mut self.devices[v];
@@ -155,13 +201,13 @@ impl Resource {
             let mut touched = md != device.md.flags || members != device.md.members;
             device.md.flags = md;
             device.md.members = members;
-            for (node, diskful, connected, disk) in peers {
+            for (node, diskful, connected, outdated) in peers {
                 let mut flags = device.md.peer(node).flags;
                 flags.put(PeerFlags::NODE_EXISTS, true);
                 flags.put(PeerFlags::DEVICE_SEEN, diskful);
                 flags.put(PeerFlags::CONNECTED, connected);
-                if connected || disk <= DiskState::Outdated {
-                    flags.put(PeerFlags::OUTDATED, disk == DiskState::Outdated);
+                if let Some(outdated) = outdated {
+                    flags.put(PeerFlags::OUTDATED, outdated);
                 }
                 touched |= flags != device.md.peer(node).flags;
                 device.md.peer_mut(node).flags = flags;
@@ -188,7 +234,7 @@ impl Resource {
     /// Tells connected peers what changed (P_STATE).
     fn broadcast_states(&mut self) {
         for c in 0..self.conns.len() {
-            if !self.conns[c].connected() {
+            if !self.conns[c].connected() || self.disowns_on_disk(c) {
                 continue;
             }
             for v in 0..self.devices.len() {
@@ -199,6 +245,23 @@ impl Resource {
                 }
             }
         }
+    }
+
+    /// This node just connected, and its metadata does not know it yet: after a crash it would have
+    /// quorum without this peer. The peer, which does not count it before it has confirmed the
+    /// connection (see [`Resource::compute_quorum`]), has to wait.
+    fn disowns_on_disk(&self, c: usize) -> bool {
+        let conn = &self.conns[c];
+        let fresh = conn.volumes.iter().any(|pd| pd.sent_state.is_none());
+        let pending = |device: &super::parts::Device| {
+            let writing = device.md_version > device.md_written;
+            device.has_disk() && device.md_disowns.has(conn.node) && writing
+        };
+        let waits = fresh && self.devices.iter().any(pending);
+        if waits {
+            reach!(self, QuorumWithdrawn);
+        }
+        waits
     }
 
     pub(super) fn set_disk(&mut self, v: usize, disk: DiskState) {

@@ -4,6 +4,7 @@
 
 use super::Resource;
 use super::parts::Conn;
+use super::points::reach;
 use crate::state::{DiskState, ReplState, Role};
 use std::collections::BTreeSet;
 
@@ -45,7 +46,10 @@ impl Resource {
         let at = *device.stray_at.get_or_insert(self.now.plus_ms(STRAY_MS));
         if at <= self.now {
             device.stray_at = None;
-            if !self.bits_await_peer_acks(c, v) {
+            if self.bits_await_peer_acks(c, v) {
+                reach!(self, StrayBitsWait);
+            } else {
+                reach!(self, StrayBits);
                 self.renegotiate(c, v);
             }
         }

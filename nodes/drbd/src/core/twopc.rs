@@ -5,7 +5,8 @@
 use super::Resource;
 use super::event::{CommandId, Notice, Refusal};
 use super::parts::Conn;
-use crate::ids::{NodeId, NodeMask, Time};
+use super::points::reach;
+use crate::ids::{NodeId, NodeMask, Time, VolumeNumber};
 use crate::packet::{Change, Packet, TwopcCommit, TwopcId, TwopcReply, TwopcRequest, TwopcVote};
 use crate::state::{DiskState, Role};
 
@@ -22,18 +23,20 @@ pub(super) enum Purpose {
     Demote,
     /// A peer was lost, or a disk is only Consistent: find out who is there.
     LostPeer,
+    /// Copy everything anew between this node and the peer; `true`: to here.
+    Resync(NodeId, VolumeNumber, bool, CommandId),
     /// Everybody shall know the new data generation before a write completes.
     Confirm,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Want {
     purpose: Purpose,
     not_before: Time,
     retries: u32,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Ongoing {
     request: TwopcRequest,
     purpose: Option<(Purpose, u32)>,
@@ -55,7 +58,7 @@ struct Ongoing {
 }
 
 /// Cluster-wide changes of this node.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Twopc {
     ongoing: Option<Ongoing>,
     wants: Vec<Want>,
@@ -125,6 +128,9 @@ impl Resource {
             }
             Purpose::Promote => self.promote_refusal(),
             Purpose::Demote => self.demote_refusal(),
+            Purpose::Resync(node, volume, to_me, _) => {
+                self.resync_refusal(volume.index(), node, to_me)
+            }
             Purpose::LostPeer | Purpose::Confirm => None,
         };
         if let Some(refusal) = refused {
@@ -181,6 +187,9 @@ impl Resource {
             }
             Purpose::Promote => (None, Change::Promote),
             Purpose::Demote => (None, Change::Demote),
+            Purpose::Resync(node, volume, to_initiator, _) => {
+                (Some(node), Change::Resync { volume, to_initiator })
+            }
             Purpose::LostPeer | Purpose::Confirm => (None, Change::Empty),
         }
     }
@@ -231,6 +240,11 @@ impl Resource {
             && ongoing.request.id == request.id
         {
             // It came around: the sender is reached, and wants no vote that it does not have.
+            if ongoing.parents.contains(&from) && ongoing.vote.is_none() {
+                // Said twice: the sender waits for the vote that is still to come.
+                return;
+            }
+            reach!(self, TwopcAround);
             ongoing.waiting.remove(from);
             ongoing.heard.insert(from);
             let vote = ongoing.vote.unwrap_or(TwopcVote::Yes(TwopcReply::default()));
@@ -245,8 +259,10 @@ impl Resource {
         if let Some(ongoing) = &self.twopc.ongoing {
             let theirs_first = request.id.initiator < ongoing.request.id.initiator;
             if ongoing.purpose.is_none() || !theirs_first {
+                reach!(self, TwopcBusy);
                 return self.send(c, Packet::TwopcVote(request.id, TwopcVote::Retry));
             }
+            reach!(self, TwopcYielded);
             self.abort_mine(Refusal::Concurrent);
         }
         self.participate(c, request);
@@ -271,6 +287,9 @@ impl Resource {
             NodeMask(request.nodes_to_reach.0 & !forward.0 & !self.me().mask().0);
         let retry = refusal == Some(Refusal::InTransientState);
         let forward = if retry { NodeMask::NONE } else { forward };
+        if !forward.is_empty() {
+            reach!(self, TwopcForwarded);
+        }
         self.twopc.ongoing = Some(Ongoing {
             request: TwopcRequest { nodes_to_reach: request.nodes_to_reach, ..original },
             purpose: None,
@@ -297,6 +316,12 @@ impl Resource {
             Change::Disconnect { .. } if request.target == Some(self.me()) => {
                 (self.role == Role::Primary && !self.quorum_without(initiator))
                     .then_some(Refusal::NoQuorum)
+            }
+            Change::Resync { volume, to_initiator } if request.target == Some(self.me()) => {
+                match volume.index() < self.devices.len() {
+                    true => self.resync_refusal(volume.index(), initiator, !to_initiator),
+                    false => Some(Refusal::MinorInvalid),
+                }
             }
             _ => None,
         }
@@ -331,6 +356,9 @@ impl Resource {
             let stale = self.distrusts(c, v) || self.is_superseded(c, v);
             claims.is_some_and(|disk| disk >= DiskState::Consistent) && stale
         });
+        if stale {
+            reach!(self, PromoteVoteStale);
+        }
         stale.then_some(Refusal::NoUpToDateDisk)
     }
 
@@ -428,6 +456,11 @@ impl Resource {
             Ok(()) if ongoing.no => TwopcVote::No,
             Ok(()) => TwopcVote::Yes(ongoing.reply),
         };
+        match vote {
+            TwopcVote::No => reach!(self, TwopcVotedNo),
+            TwopcVote::Retry => reach!(self, TwopcVotedRetry),
+            TwopcVote::Yes(_) => {}
+        }
         ongoing.vote = Some(vote);
         let (id, parents) = (ongoing.request.id, ongoing.parents.clone());
         for parent in parents {
@@ -460,6 +493,13 @@ impl Resource {
         };
         let twice = matches!(change, Change::Promote | Change::Connect) && primaries.len() > 1;
         let twice = twice && !self.quirk("promote-not-refused");
+        match refused {
+            Some(Refusal::Concurrent) => reach!(self, TwopcConcurrent),
+            Some(Refusal::FailedByPeer) => reach!(self, TwopcRefused),
+            None if twice => reach!(self, TwopcTwoPrimaries),
+            None => reach!(self, TwopcCommitted),
+            _ => {}
+        }
         match refused.or(twice.then_some(Refusal::TwoPrimaries)) {
             Some(refusal) => self.abort_mine(refusal),
             None => self.commit_mine(primaries),
@@ -536,6 +576,13 @@ impl Resource {
             }
             (Purpose::Promote, result) => self.promote_done(result),
             (Purpose::Demote, result) => self.demote_done(result),
+            (Purpose::Resync(..), Err(_)) if transient => self.again(purpose, retries, 0),
+            (Purpose::Resync(node, volume, to_me, id), result) => {
+                self.resync_asked(id, result);
+                if result.is_ok() {
+                    self.on_conn(node, |r, c| r.start_full_sync(c, volume.index(), to_me));
+                }
+            }
             (Purpose::Disconnect(..), Err(_)) if transient => self.again(purpose, retries, 0),
             (Purpose::Disconnect(node, reply), result) => {
                 self.disconnect_done(node, reply, result);
@@ -545,6 +592,7 @@ impl Resource {
 
     /// A Primary went on without this node's copies, as a node without a disk saw.
     fn left_behind(&mut self) {
+        reach!(self, TwopcLeftBehind);
         for v in 0..self.devices.len() {
             if self.devices[v].disk == DiskState::Consistent {
                 self.set_disk(v, DiskState::Outdated);
@@ -604,6 +652,9 @@ impl Resource {
             Change::Disconnect { outdate_me, .. } if me => {
                 self.on_conn(initiator, |r, c| r.left_by_peer(c, outdate_me));
             }
+            Change::Resync { volume, to_initiator } if me => {
+                self.on_conn(initiator, |r, c| r.start_full_sync(c, volume.index(), !to_initiator));
+            }
             Change::Promote => {
                 self.on_conn(initiator, |r, c| r.set_peer_role(c, Role::Primary));
             }
@@ -621,6 +672,7 @@ impl Resource {
     fn drop_dead(&mut self, initiator: NodeId) {
         self.on_conn(initiator, |r, c| {
             if r.conns[c].connected() {
+                reach!(r, TwopcDropsDead);
                 r.drop_link(c, crate::state::ConnState::NetworkFailure);
             }
         });
@@ -631,7 +683,11 @@ impl Resource {
     fn shrink_members(&mut self, commit: &TwopcCommit) {
         self.update_quorum();
         if self.devices.iter().all(|device| device.quorum) {
-            self.set_members(commit.reachable.with(self.me()));
+            let members = commit.reachable.with(self.me());
+            if members.and(self.members) != self.members {
+                reach!(self, MembersShrink);
+            }
+            self.set_members(members);
         }
     }
 
@@ -676,6 +732,7 @@ impl Resource {
             let disk = self.devices[v].disk;
             let good = disk > DiskState::Outdated && disk != DiskState::DUnknown;
             if far && !commit.primary_incapable && good && self.role != Role::Primary {
+                reach!(self, TwopcFarPrimary);
                 self.set_disk(v, DiskState::Outdated);
             } else if empty && mine && disk == DiskState::Consistent && commit.primaries.is_empty()
             {
@@ -694,7 +751,10 @@ impl Resource {
         let ask = |conn: &super::parts::Conn| conn.connected() && conn.volumes[v].reconcile;
         let asked: Vec<usize> = (0..self.conns.len()).filter(|c| ask(&self.conns[*c])).collect();
         if asked.is_empty() {
+            reach!(self, TwopcSettles);
             self.set_disk(v, DiskState::UpToDate);
+        } else {
+            reach!(self, TwopcReconciles);
         }
         for c in asked {
             self.renegotiate(c, v);
@@ -710,6 +770,7 @@ impl Resource {
         }
         for v in 0..self.devices.len() {
             if self.conns[c].volumes[v].disk == DiskState::DUnknown {
+                reach!(self, TwopcOutdatesFar);
                 self.set_peer_disk(c, v, DiskState::Outdated);
             }
         }
@@ -721,6 +782,7 @@ impl Resource {
             o.request.id == request.id && o.purpose.is_none() && o.parents.contains(&from)
         });
         if known {
+            reach!(self, TwopcAborted);
             self.drop_transaction();
         }
     }
@@ -760,6 +822,7 @@ impl Resource {
                 matches!(ongoing.request.change, Change::Disconnect { outdate_me: true, .. });
             let connect = ongoing.request.change == Change::Connect && targeted;
             if ongoing.waiting.has(node) || connect {
+                reach!(self, TwopcPeerLost);
                 self.abort_mine(Refusal::Concurrent);
             }
             if targeted && outdates {
@@ -774,6 +837,7 @@ impl Resource {
         ongoing.parents.retain(|parent| *parent != node);
         if ongoing.parents.is_empty() || ongoing.waiting.has(node) {
             let (id, parents) = (ongoing.request.id, ongoing.parents.clone());
+            reach!(self, TwopcParentLost);
             for parent in parents {
                 self.on_conn(parent, |r, c| {
                     r.send(c, Packet::TwopcVote(id, TwopcVote::Retry));
@@ -787,8 +851,14 @@ impl Resource {
         let now = self.now;
         if self.twopc.ongoing.as_ref().is_some_and(|o| o.deadline <= now) {
             match self.twopc.ongoing.as_ref().is_some_and(|o| o.purpose.is_some()) {
-                true => self.abort_mine(Refusal::Timeout),
-                false => self.drop_transaction(),
+                true => {
+                    reach!(self, TwopcTimeout);
+                    self.abort_mine(Refusal::Timeout);
+                }
+                false => {
+                    reach!(self, TwopcExpired);
+                    self.drop_transaction();
+                }
             }
         }
         if self.twopc.wants.iter().any(|want| want.not_before <= now) {

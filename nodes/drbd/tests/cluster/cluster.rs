@@ -67,7 +67,27 @@ pub struct Cluster {
     pub resynced: BTreeMap<usize, u64>,
     /// The links of a packet break in place of its delivery, when this many were delivered.
     pub break_at: Option<u64>,
+    /// What happens to the packet of a two-phase commit that comes after so many others.
+    pub spoil: Option<(u64, Spoil)>,
+    /// Packets of two-phase commits that arrived.
+    pub transactions: u64,
     pub trace: bool,
+}
+
+/// What may happen to one packet. (No TCP stream does the first or the last two; what must not
+/// happen is not to lock the nodes up either.)
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Spoil {
+    /// It does not arrive, and nobody notices.
+    Lost,
+    /// Its connection breaks in its place.
+    Broken,
+    /// It and what is behind it arrive this much later.
+    Late(u64),
+    /// It arrives twice.
+    Twice,
+    /// It arrives once more, behind what was sent after it.
+    Again,
 }
 
 /// The id of a node by its number.
@@ -109,6 +129,8 @@ impl Cluster {
             delivered: 0,
             resynced: BTreeMap::new(),
             break_at: None,
+            spoil: None,
+            transactions: 0,
             trace: false,
         }
     }
@@ -306,9 +328,41 @@ impl Cluster {
         self.net.dials.iter().find(|(_, at)| **at == due).map(|(pair, _)| *pair)
     }
 
+    /// Happens something else to the first item of a pipe than that it arrives?
+    fn spoils(&mut self, pipe: PipeId) -> bool {
+        let Some((link, Item::Packet(packet))) = self.net.first(pipe) else { return false };
+        let twopc = matches!(
+            packet,
+            Packet::TwopcPrepare(_)
+                | Packet::TwopcVote(..)
+                | Packet::TwopcCommit(_)
+                | Packet::TwopcAbort(_)
+        );
+        if !twopc {
+            return false;
+        }
+        let spoil = self.spoil.filter(|(at, _)| *at == self.transactions);
+        self.transactions += 1;
+        let Some((_, spoil)) = spoil else { return false };
+        self.spoil = None;
+        let (from, to, _) = pipe;
+        let (packet, now) = (packet.clone(), self.now);
+        match spoil {
+            Spoil::Lost => drop(self.net.pop(pipe)),
+            Spoil::Broken => self.break_link(from, to, 0),
+            Spoil::Late(ms) => self.net.postpone(pipe, now.plus_ms(ms)),
+            Spoil::Twice => self.event(to, Event::Packet(id(from), packet)),
+            Spoil::Again => self.net.push(pipe, now.plus_ms(20), link, Item::Packet(packet)),
+        }
+        !matches!(spoil, Spoil::Twice | Spoil::Again)
+    }
+
     /// The first item of a pipe arrives.
     pub fn deliver(&mut self, pipe: PipeId) {
         let (from, to, _) = pipe;
+        if self.spoils(pipe) {
+            return;
+        }
         let Some((link, item)) = self.net.pop(pipe) else { return };
         if self.nodes[to].links.get(&from) != Some(&link) {
             return;

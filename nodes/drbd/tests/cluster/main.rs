@@ -1,10 +1,13 @@
 //! The engine in a cluster of nodes in memory: what states follow from what happens, and what the
 //! copies hold afterwards.
 
+mod admin;
 mod cluster;
 mod disk;
+mod histories;
 mod luck;
 mod net;
+mod parts;
 mod quorum;
 mod random;
 mod replication;
@@ -12,4 +15,5 @@ mod resync;
 mod roles;
 mod shutdown;
 mod twopc;
+mod twopc_faults;
 mod verbs;

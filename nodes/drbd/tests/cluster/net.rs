@@ -86,6 +86,17 @@ impl Net {
         open.filter_map(|(id, pipe)| Some((pipe.items.front()?.0, *id))).min()
     }
 
+    pub fn first(&self, id: PipeId) -> Option<(u64, &Item)> {
+        self.pipes.get(&id)?.items.front().map(|(_, link, item)| (*link, item))
+    }
+
+    /// The first item arrives at this time, and what is behind it not before.
+    pub fn postpone(&mut self, id: PipeId, due: Time) {
+        if let Some((at, ..)) = self.pipe(id).items.front_mut() {
+            *at = due;
+        }
+    }
+
     pub fn pop(&mut self, id: PipeId) -> Option<(u64, Item)> {
         self.pipe(id).items.pop_front().map(|(_, link, item)| (link, item))
     }

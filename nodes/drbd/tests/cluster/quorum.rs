@@ -2,8 +2,9 @@
 
 use crate::cluster::{Cluster, configs, id};
 use crate::verbs::up;
-use drbd::core::event::Command;
+use drbd::core::event::{Command, Notice};
 use drbd::ids::NodeMask;
+use drbd::meta::MdFlags;
 use drbd::page::Page;
 use drbd::state::{ConnState, DiskState, Role};
 
@@ -87,4 +88,69 @@ fn a_frozen_primary_that_is_superseded_gives_up() {
     c.assert_all_good();
     assert_eq!((c.data(0, 4), c.data(0, 5)), (Page::Stamp(2), Page::Zero));
     assert_eq!(c.disk(0), DiskState::UpToDate);
+}
+
+/// Goal: a copy that was alone with quorum gives none to a peer before its own metadata says that
+/// it is alone no longer; if it crashed in between, both would have quorum. Topology: two copies
+/// and a tie-breaker. Method: the Primary is cut off, then the other copy is left alone too and
+/// loses power; it comes back to the Primary.
+#[test]
+fn who_was_alone_with_quorum_gives_it_once_its_metadata_knows() {
+    let mut c = up(&[true, true, false]);
+    c.promote(0);
+    c.put(0, 1, 1);
+    c.isolate(0);
+    c.settle();
+    c.cut(1, 2);
+    c.settle();
+    assert!(c.quorum(1) && !c.quorum(0) && !c.quorum(2), "{}", c.status());
+    c.crash(1);
+    c.boot(1);
+    c.settle();
+    assert!(c.quorum(1), "it was alone with quorum:\n{}", c.status());
+    c.mend(0, 2);
+    c.settle();
+    assert!(!c.quorum(0), "{}", c.status());
+    c.mend(0, 1);
+    c.until("quorum", |c| c.quorum(0));
+    let md = c.superblock(1);
+    let alone = md.flags.has(MdFlags::HAVE_QUORUM) && md.member_mask() == id(1).mask();
+    assert!(!alone, "a crash of n1 now would leave two with quorum:\n{}", c.status());
+    c.mend_all();
+    c.settle();
+    c.assert_all_good();
+}
+
+/// Goal: a Primary whose own copy is still a target goes on when its source is back, although the
+/// link broke before the source heard of the Primary's new generation. Topology: two copies and a
+/// tie-breaker. Method: a copy comes back late, is promoted while it syncs, and makes a generation;
+/// at that moment the link to its source breaks.
+#[test]
+fn a_generation_that_the_only_good_copy_did_not_hear_of_is_given_up() {
+    let mut all = configs(&[true, true, false]);
+    all.iter_mut().for_each(|config| config.c_max_rate_kib = 4);
+    let mut c = Cluster::new(all);
+    (0..3).for_each(|n| c.boot(n));
+    c.settle();
+    c.isolate(1);
+    c.promote(0);
+    for block in 0..40 {
+        c.put(0, block, 1);
+    }
+    c.close(0);
+    c.settle();
+    c.mend_all();
+    c.until("a target", |c| c.disk(1) == DiskState::Inconsistent);
+    c.promote(1);
+    let from = c.nodes[1].notices.len();
+    let write = c.write(1, 3, 2);
+    let made = |notice: &Notice| matches!(notice, Notice::NewCurrentUuid(..));
+    c.until("a new generation", |c| c.nodes[1].notices[from..].iter().any(made));
+    c.cut(0, 1);
+    c.settle();
+    assert!(c.engine(1).is_suspended() && c.role(1) == Role::Primary, "{}", c.status());
+    c.mend(0, 1);
+    assert!(c.wait(1, write).result.is_ok());
+    c.settle();
+    c.assert_all_good();
 }

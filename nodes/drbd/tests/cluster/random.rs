@@ -280,3 +280,27 @@ fn two_copies_and_a_tie_breaker_keep_what_was_flushed() {
 fn three_copies_keep_what_was_flushed() {
     schedules(&[true, true, true], 500, 3);
 }
+
+/// As above, with three copies and a tie-breaker.
+#[test]
+fn three_copies_and_a_tie_breaker_keep_what_was_flushed() {
+    schedules(&[true, true, true, false], 250, 4);
+}
+
+/// As above, with four copies.
+#[test]
+fn four_copies_keep_what_was_flushed() {
+    schedules(&[true, true, true, true], 250, 5);
+}
+
+/// As above, with three copies and two clients without a disk.
+#[test]
+fn three_copies_and_two_clients_keep_what_was_flushed() {
+    schedules(&[true, true, true, false, false], 200, 6);
+}
+
+/// As above, with five copies.
+#[test]
+fn five_copies_keep_what_was_flushed() {
+    schedules(&[true, true, true, true, true], 150, 7);
+}

@@ -1,8 +1,8 @@
 //! Copies that were away: what they miss, who is the source, and what is copied.
 
-use crate::cluster::{FIRST, id};
+use crate::cluster::{Cluster, FIRST, V, id};
 use crate::verbs::up;
-use drbd::core::event::Notice;
+use drbd::core::event::{Command, Notice};
 use drbd::packet::Stream;
 use drbd::page::Page;
 use drbd::state::{DiskState, ReplState, Role};
@@ -168,4 +168,30 @@ fn a_diskless_primary_reads_from_nobody_who_missed_a_write() {
         c.settle();
         c.assert_all_good();
     }
+}
+
+/// Goal: old data that is attached beside votes is not taken for good. Topology: two copies, and a
+/// Primary without one. Method: one copy is detached, then the other; they come back in that order.
+#[test]
+fn of_two_detached_copies_the_newer_one_is_the_source() {
+    let mut c = up(&[true, true, false]);
+    c.promote(2);
+    c.put(2, 1, 1);
+    assert_eq!(c.told(0, Command::Detach(V, false)), Ok(()));
+    c.put(2, 1, 2);
+    assert_eq!(c.told(1, Command::Detach(V, true)), Ok(()));
+    c.settle();
+    let attach = |c: &mut Cluster, n: usize| {
+        let attach = Command::Attach(V, c.nodes[n].lower_blocks);
+        assert_eq!(c.told(n, attach), Ok(()));
+        c.settle();
+    };
+    attach(&mut c, 0);
+    assert_eq!(c.disk(0), DiskState::Outdated, "nobody has its old data:\n{}", c.status());
+    let read = c.ask(2, 1);
+    assert!(c.wait(2, read).result.is_err(), "there is no data to read");
+    attach(&mut c, 1);
+    c.assert_all_good();
+    c.assert_same_copies();
+    assert_eq!(c.read(2, 1), c.data(1, 1));
 }

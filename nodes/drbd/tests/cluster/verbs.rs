@@ -16,7 +16,7 @@ use std::fmt::Write;
 /// Nothing takes longer.
 const LIMIT_MS: u64 = 300_000;
 /// Nothing but pings for so long: the cluster is idle.
-const IDLE_MS: u64 = 8_000;
+pub const IDLE_MS: u64 = 8_000;
 
 /// Nodes with or without a disk, connected and idle.
 #[track_caller]

@@ -413,6 +413,11 @@ impl<C: Clone + Default> Disk<C> {
         self.cache.rot(block, change);
     }
 
+    /// Are flushes acknowledged and not done?
+    pub fn is_lying(&self) -> bool {
+        self.faults.lying_flush
+    }
+
     /// Flush, preflush and FUA are acknowledged and not done from now on, or are honest again.
     pub fn set_lying_flush(&mut self, lying: bool) {
         self.faults.lying_flush = lying;

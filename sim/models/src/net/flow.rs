@@ -1,5 +1,6 @@
 //! How the items of a stream travel: arrival, acknowledgement, retransmission, giving up.
 
+use super::conntrack::{Packet, Transport};
 use super::end::{Body, RTO_MAX, RTO_MIN, Stall};
 use super::fabric::Fate;
 use super::*;
@@ -27,10 +28,14 @@ impl<P: Clone> Net<P> {
             return;
         };
         let (src, dst, peer) = (end.src, end.dst, end.peer);
+        let fin = matches!(end.queue.front(), Some(item) if matches!(item.body, Body::Fin));
         match self.fabric.fate(src, dst) {
             Fate::Unreachable => return self.on_lost(t, key, false),
             Fate::Lost => return self.on_lost(t, key, true),
             Fate::Arrives => {}
+        }
+        if !self.tracked_from(t, key, if fin { Packet::Fin } else { Packet::Data }) {
+            return self.on_lost(t, key, false);
         }
         if !self.is_welcome(key, peer) {
             self.send_reset(t, key);
@@ -120,6 +125,8 @@ impl<P: Clone> Net<P> {
         }
         // Later acknowledgements stand in for one lost by chance, so only the way counts.
         if self.fabric.clear(end.dst, end.src) {
+            let way = (end.remote, end.local);
+            self.tracked(t, Transport::Tcp, way, Packet::Data);
             return self.on_acked(t, key);
         }
         end.unacked = true;
@@ -234,7 +241,8 @@ impl<P: Clone> Net<P> {
         };
         let (src, dst, peer) = (end.src, end.dst, end.peer);
         let all_said = end.fin && end.queue.is_empty() && end.peer_boot == self.boot_at(dst);
-        if self.fabric.fate(src, dst) == Fate::Arrives {
+        let arrives = self.fabric.fate(src, dst) == Fate::Arrives;
+        if arrives && self.tracked_from(t, key, Packet::Data) {
             let known = self.ends.get(peer).is_some_and(|r| !r.ghost);
             if !known && !all_said {
                 self.send_reset(t, key);

@@ -1,5 +1,6 @@
 //! How TCP connections come to be.
 
+use super::conntrack::{Packet, Transport};
 use super::end::{Body, Phase};
 use super::fabric::Fate;
 use super::*;
@@ -54,7 +55,7 @@ impl<P: Clone> Net<P> {
         };
         let (src, dst, from, to) = (client.src, client.dst, client.local, client.remote);
         let (options, known) = (client.options, client.peer);
-        if self.fabric.fate(src, dst) != Fate::Arrives {
+        if self.fabric.fate(src, dst) != Fate::Arrives || !self.tracked_from(t, key, Packet::Syn) {
             return;
         }
         if self.ends.get(known).is_some() {
@@ -95,7 +96,8 @@ impl<P: Clone> Net<P> {
     pub(super) fn on_syn_ack(&mut self, t: SimTime, server: Key, out: &mut Out<P>) {
         let Some(end) = self.ends.get(server) else { return };
         let (src, dst, client) = (end.src, end.dst, end.peer);
-        if self.fabric.fate(src, dst) != Fate::Arrives {
+        let arrives = self.fabric.fate(src, dst) == Fate::Arrives;
+        if !arrives || !self.tracked_from(t, server, Packet::SynAck) {
             return;
         }
         // If the client has given up, the server's end is forgotten after a while.
@@ -143,7 +145,11 @@ impl<P: Clone> Net<P> {
     pub(super) fn on_reset(&mut self, t: SimTime, key: Key, out: &mut Out<P>) {
         let Some(end) = self.ends.get(key) else { return };
         let (src, dst, phase) = (end.src, end.dst, end.phase);
+        let way = (end.remote, end.local);
         if end.ghost || self.fabric.fate(dst, src) != Fate::Arrives {
+            return;
+        }
+        if !self.tracked(t, Transport::Tcp, way, Packet::Reset) {
             return;
         }
         match phase {

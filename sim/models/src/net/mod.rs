@@ -21,6 +21,8 @@
 //!   Data that reaches a closed socket, or a host that has rebooted since, is answered by a reset.
 //!   Power loss is silence.
 //! * A frozen host neither receives nor acts; its timers strike when it thaws.
+//! * A host may track connections ([`conntrack`]): a packet passes its table when it leaves and
+//!   when it arrives, both of which are asked when it arrives. Who does not track pays nothing.
 //!
 //! Known gaps: no ARP (a connect to a dead host of the same segment says `TimedOut`, never "no
 //! route to host"), no ICMP for UDP, no congestion window or slow start, one NIC queue for
@@ -28,6 +30,7 @@
 //! networks. Room in the window is credited to a sender that is not blocked without delay. Items
 //! are not split, so one larger than the window passes when the window is empty.
 
+pub mod conntrack;
 mod end;
 mod fabric;
 mod flow;
@@ -122,6 +125,8 @@ enum Protocol {
 pub struct Net<P> {
     fabric: fabric::Fabric,
     stacks: Vec<Stack>,
+    /// By host; empty: nobody tracks.
+    tables: Vec<Option<conntrack::Table>>,
     listeners: Slab<sockets::Listener>,
     ends: Slab<end::End<P>>,
     udp: Slab<sockets::UdpSock>,
@@ -138,6 +143,7 @@ impl<P: Clone> Net<P> {
         Net {
             fabric: fabric::Fabric::new(luck),
             stacks: Vec::new(),
+            tables: Vec::new(),
             listeners: Slab::new(),
             ends: Slab::new(),
             udp: Slab::new(),
@@ -246,6 +252,68 @@ impl<P: Clone> Net<P> {
         self.fabric.clear(self.fabric.find(from), self.fabric.find(to))
     }
 
+    // ---- connection tracking ----
+
+    /// The host tracks connections from now on, with room for so many.
+    pub fn track(&mut self, host: HostId, max: u32, luck: Luck) {
+        let at = host.0 as usize;
+        if self.tables.len() <= at {
+            self.tables.resize_with(at + 1, || None);
+        }
+        self.tables[at] = Some(conntrack::Table::new(max, luck));
+    }
+
+    /// The table of a host that tracks connections.
+    pub fn conntrack(&self, host: HostId) -> Option<&conntrack::Table> {
+        self.tables.get(host.0 as usize)?.as_ref()
+    }
+
+    /// The table of a host that tracks connections, to fill, flush and exempt.
+    pub fn conntrack_mut(&mut self, host: HostId) -> Option<&mut conntrack::Table> {
+        self.tables.get_mut(host.0 as usize)?.as_mut()
+    }
+
+    /// Does a packet that arrives now pass the tables of both hosts?
+    #[inline]
+    fn tracked(
+        &mut self,
+        t: SimTime,
+        transport: conntrack::Transport,
+        (from, to): (SocketAddr, SocketAddr),
+        packet: conntrack::Packet,
+    ) -> bool {
+        self.tables.is_empty() || self.pass_tables(t, transport, (from, to), packet)
+    }
+
+    fn pass_tables(
+        &mut self,
+        t: SimTime,
+        transport: conntrack::Transport,
+        (from, to): (SocketAddr, SocketAddr),
+        packet: conntrack::Packet,
+    ) -> bool {
+        let (here, there) = (self.host_of(from.ip()), self.host_of(to.ip()));
+        if here == there {
+            return true;
+        }
+        let mut passes = |host: Option<HostId>| {
+            let table = host.and_then(|host| self.conntrack_mut(host));
+            table.is_none_or(|table| table.passes(t, transport, from, to, packet))
+        };
+        passes(here) && passes(there)
+    }
+
+    /// As [`Net::tracked`], of a packet from an end to its peer.
+    #[inline]
+    fn tracked_from(&mut self, t: SimTime, end: Key, packet: conntrack::Packet) -> bool {
+        if self.tables.is_empty() {
+            return true;
+        }
+        let Some(end) = self.ends.get(end) else { return true };
+        let way = (end.local, end.remote);
+        self.pass_tables(t, conntrack::Transport::Tcp, way, packet)
+    }
+
     // ---- life of hosts ----
 
     /// The kernel of a host starts; returns its boot number (1 for the first).
@@ -259,6 +327,9 @@ impl<P: Clone> Net<P> {
     pub fn host_down(&mut self, now: SimTime, host: HostId) {
         self.note(now, 2, host);
         self.fabric.set_up(host, false);
+        if let Some(table) = self.conntrack_mut(host) {
+            table.flush();
+        }
         let stack = &mut self.stacks[host.0 as usize];
         stack.parked.clear();
         for key in stack.tcp.drain() {

@@ -1,5 +1,6 @@
 //! UDP: bind, send, arrive.
 
+use super::conntrack::{Packet, Transport};
 use super::fabric::{AddrIx, Fate};
 use super::sockets::UdpSock;
 use super::*;
@@ -70,6 +71,10 @@ impl<P: Clone> Net<P> {
         }
         let Some(host) = self.fabric.host_of(d.dst) else { return };
         let to = self.fabric.ip(d.dst);
+        let way = (d.from, SocketAddr::new(to, d.port));
+        if !self.tracked(t, Transport::Udp, way, Packet::Datagram) {
+            return;
+        }
         let Some(sock) = self.stacks[host.0 as usize].udp.find(to, d.port) else { return };
         let Some(owner) = self.udp.get(sock).map(|s| s.owner) else { return };
         let Datagram { from, payload, len, .. } = d;

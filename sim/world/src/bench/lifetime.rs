@@ -4,7 +4,7 @@
 
 use crate::outcome::{Outcome, RunOptions};
 use crate::run::run;
-use scenarios::{Disk, Do, Io, Network, Pool, Resource, Scenario, Step, Vm};
+use scenarios::{Disk, Do, Io, Network, Pool, Resource, Scenario, Step, Storage, Vm};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -39,6 +39,7 @@ fn resource(name: &str, diskful: [&str; 2], tiebreaker: &str) -> Resource {
         diskful: diskful.map(str::to_owned).to_vec(),
         tiebreaker: Some(tiebreaker.to_owned()),
         diskless: Vec::new(),
+        storage: Storage::Disk,
         options: BTreeMap::from([
             option("quorum", "majority"),
             option("on-no-quorum", "suspend-io"),
@@ -106,6 +107,7 @@ pub fn scenario() -> Scenario {
             flush: (200_000, 1_500_000),
             parallel: 8,
             volatile_cache: true,
+            thin_pool: 0,
         },
         resource: vec![
             resource("vol-a", ["alpha", "bravo"], "charlie"),
@@ -123,14 +125,15 @@ fn thread_cpu_ns() -> u64 {
     now.tv_sec as u64 * SECOND + now.tv_nsec as u64
 }
 
-/// Runs it once.
-pub fn measure(seed: u64) -> Lifetime {
+/// Runs it once, with or without marks.
+pub fn measure(seed: u64, marks: bool) -> Lifetime {
     let scenario = scenario();
     let options = RunOptions {
         seed,
         quirks: drbd::quirks::Quirks::default(),
         keep_log: false,
         wall_limit: Duration::from_secs(600),
+        marks,
     };
     let before = thread_cpu_ns();
     let outcome = run(&scenario, &options);

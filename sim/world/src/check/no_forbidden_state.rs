@@ -5,7 +5,7 @@
 //! * A connection StandAlone that nobody asked for, in a resource with quorum and `rr-conflict
 //!   retry-connect`: it means split brain or unrelated data, which quorum exists to prevent. (With
 //!   `rr-conflict disconnect` it may also mean that a Primary which lost quorum met its successor.)
-//!   Exempt are hosts that are shutting down, and resources one of whose disks the plan broke (a
+//!   Exempt are hosts that are shutting down, hosts on which an administrator asked for it, and resources one of whose disks the plan broke (a
 //!   copy that lost what it had said it holds may look unrelated).
 //! * A disk Failed on a host whose disk the plan did not break.
 
@@ -26,6 +26,8 @@ pub struct Context {
     pub broken_here: bool,
     /// The plan broke some disk of this resource, now or before.
     pub broken_anywhere: bool,
+    /// An administrator asked for it on this host.
+    pub asked: bool,
 }
 
 /// Judges one notice; the text says what is wrong with it.
@@ -33,7 +35,10 @@ pub fn check(notice: &Notice, context: Context) -> Result<(), &'static str> {
     match notice {
         Notice::Connection(_, ConnState::ProtocolError) => Err("connection:ProtocolError"),
         Notice::Connection(_, ConnState::StandAlone)
-            if context.never_alone && !context.leaving && !context.broken_anywhere =>
+            if context.never_alone
+                && !context.leaving
+                && !context.asked
+                && !context.broken_anywhere =>
         {
             Err("connection:StandAlone that nobody asked for, with quorum")
         }
@@ -57,6 +62,7 @@ mod tests {
         assert!(check(&alone, quorum).is_err());
         assert!(check(&alone, Context::default()).is_ok());
         assert!(check(&alone, Context { leaving: true, ..quorum }).is_ok());
+        assert!(check(&alone, Context { asked: true, ..quorum }).is_ok());
         let error = Notice::Connection(peer, ConnState::ProtocolError);
         assert!(check(&error, Context::default()).is_err());
         let failed = Notice::Disk(VolumeNumber(0), DiskState::Failed);

@@ -11,7 +11,8 @@
 //!    answers pings but not writes is not needed, because a Primary that is not acknowledged does
 //!    no harm. A frozen host's time does not count.
 //!
-//! Assumes: no `--force`, no administrator who takes voters away.
+//! Assumes: no `--force`, no administrator who takes voters away. A resource that an administrator
+//! promoted by force, without quorum or on data that is not UpToDate, is not looked at any more.
 
 /// Its name.
 pub const NAME: &str = "quorum-is-exclusive";

@@ -98,6 +98,17 @@ impl Ledger {
         })
     }
 
+    /// What a block was told to hold, oldest first: in words, who owes it, who keeps it through a
+    /// power loss.
+    pub fn versions(&self, block: u64) -> Vec<(String, NodeMask, NodeMask)> {
+        let versions = self.blocks.get(block as usize).map_or(&[][..], |b| &b.versions);
+        let said = |id: &WriteId| {
+            let write = &self.writes[*id];
+            (describe(write), write.holders, write.durable)
+        };
+        versions.iter().map(said).collect()
+    }
+
     /// In words: which write these contents are.
     pub fn name_of(&self, block: u64, page: &Page) -> String {
         let known = self.blocks.get(block as usize).and_then(|b| {

@@ -31,6 +31,9 @@ impl<P: Payload> State<P> {
     ) -> io::Result<Pid> {
         let name = program.rsplit('/').next().unwrap_or(program);
         let Some(main) = self.programs.get(name).cloned() else {
+            if self.is_command(name) {
+                return Ok(self.start_command(host, parent, name, args));
+            }
             let text = format!("cannot start `{program}`: no such program");
             return Err(io::Error::new(io::ErrorKind::NotFound, text));
         };
@@ -78,6 +81,9 @@ impl<P: Payload> State<P> {
         self.mark_ended(pid, status);
         things.into_iter().for_each(|thing| self.close(thing, true));
         self.children_orphaned(pid);
+        if let Some(host) = self.processes.get(&pid).map(|p| p.host) {
+            self.end_command(host, pid);
+        }
         if let Some(host) = self.processes.get(&pid).map(|p| p.host) {
             self.service_ended(host, pid);
         }

@@ -2,6 +2,7 @@
 
 use super::{
     build::Service,
+    commands::Change,
     files::Files,
     state::{Event, Payload, State},
 };
@@ -85,7 +86,10 @@ impl<P: Payload> State<P> {
     pub(super) fn booted(&mut self, host: usize, boot: u32) {
         self.note("boot", host as u64);
         let now = self.now;
-        self.net.host_up(now, self.machines[host].id);
+        match self.kernel.is_some() {
+            true => self.kernel_changed(host, Change::Up),
+            false => drop(self.net.host_up(now, self.machines[host].id)),
+        }
         self.machines[host].files.boot();
         let services = self.machines[host].services.len();
         (0..services).for_each(|service| self.start_service(host, service, boot));
@@ -94,7 +98,10 @@ impl<P: Payload> State<P> {
     /// The kernel of a host is gone, its disks with it if power is. Nobody is told.
     pub(super) fn kernel_gone(&mut self, host: usize, power: bool) {
         let now = self.now;
-        self.net.host_down(now, self.machines[host].id);
+        match self.kernel.is_some() {
+            true => self.kernel_changed(host, Change::Gone { power }),
+            false => self.net.host_down(now, self.machines[host].id),
+        }
         for disk in self.machines[host].disks.clone() {
             let model = &mut self.disks[disk].model;
             if power {
@@ -117,7 +124,10 @@ impl<P: Payload> State<P> {
     pub(super) fn frozen(&mut self, host: usize) {
         self.note("freeze", host as u64);
         let now = self.now;
-        self.net.freeze(now, self.machines[host].id);
+        match self.kernel.is_some() {
+            true => self.kernel_changed(host, Change::Frozen),
+            false => self.net.freeze(now, self.machines[host].id),
+        }
         for p in self.processes.values().filter(|p| p.host == host && p.lives()) {
             self.runtime.pause(p.node);
         }
@@ -127,7 +137,10 @@ impl<P: Payload> State<P> {
     pub(super) fn thawed(&mut self, host: usize) {
         self.note("thaw", host as u64);
         let now = self.now;
-        self.net.thaw(now, self.machines[host].id);
+        match self.kernel.is_some() {
+            true => self.kernel_changed(host, Change::Thawed),
+            false => self.net.thaw(now, self.machines[host].id),
+        }
         for p in self.processes.values().filter(|p| p.host == host && p.lives() && !p.frozen) {
             self.runtime.resume(p.node);
         }

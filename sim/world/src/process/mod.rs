@@ -14,6 +14,8 @@ mod agenda;
 mod blocks;
 mod build;
 mod clocks;
+pub mod commands;
+mod drbd_kernel;
 mod faults;
 mod files;
 mod life;
@@ -34,6 +36,7 @@ mod wakers;
 mod watchdogs;
 
 pub use build::{DiskIx, HostIx, HostSetup, Service, simulate};
+pub use drbd_kernel::DrbdKernels;
 pub use panics::Panic;
 pub use state::{Ended, Payload};
 

@@ -62,6 +62,12 @@ pub(super) struct Pipe {
 }
 
 impl Pipe {
+    /// More output of a command that does not wait for a reader.
+    pub(super) fn add(&mut self, data: &[u8]) {
+        self.held.extend(data);
+        self.readers.wake();
+    }
+
     pub(super) fn wake(&mut self) {
         self.readers.wake();
         self.writers.wake();

@@ -44,7 +44,8 @@ impl<P: Payload> Machines<P> {
 impl<P: Payload> State<P> {
     #[inline]
     pub(super) fn next_due(&self) -> SimTime {
-        self.net.next_due().unwrap_or(SimTime::FAR).min(self.agenda.next_due())
+        let own = self.agenda.next_due().min(self.kernel_due());
+        self.net.next_due().unwrap_or(SimTime::FAR).min(own)
     }
 
     /// Wakes the pump if it would sleep too long.
@@ -71,6 +72,7 @@ impl<P: Payload> State<P> {
             while let Some((at, item)) = self.agenda.pop_due(now) {
                 self.run_item(at, item);
             }
+            self.run_kernel();
         }
     }
 
@@ -79,6 +81,8 @@ impl<P: Payload> State<P> {
             self.socket_event(Handle(event.owner), event.what);
         } else if let Some(handler) = &mut self.foreign {
             handler(&mut self.net, event);
+        } else {
+            self.kernel_event(event);
         }
     }
 

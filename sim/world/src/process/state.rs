@@ -3,6 +3,7 @@
 use super::{
     agenda::{Agenda, Item},
     blocks::DiskSlot,
+    commands::Kernel,
     machine::Machine,
     panics::Panic,
     processes::Process,
@@ -28,14 +29,33 @@ use std::{collections::BTreeMap, task::Waker};
 
 /// What the network carries. Sockets of processes carry bytes; others on the same network (a
 /// kernel's DRBD) may carry what they like.
-pub trait Payload: Clone + From<Bytes> + Send + 'static {
+pub trait Payload: Clone + Send + 'static {
+    /// What a process sends.
+    fn from_bytes(bytes: Bytes) -> Self;
     /// The bytes, unless it is something else.
     fn into_bytes(self) -> Option<Bytes>;
 }
 
 impl Payload for Bytes {
+    fn from_bytes(bytes: Bytes) -> Bytes {
+        bytes
+    }
+
     fn into_bytes(self) -> Option<Bytes> {
         Some(self)
+    }
+}
+
+impl Payload for kernel::Wire {
+    fn from_bytes(bytes: Bytes) -> Self {
+        kernel::Wire::Bytes(bytes.to_vec().into())
+    }
+
+    fn into_bytes(self) -> Option<Bytes> {
+        match self {
+            kernel::Wire::Bytes(bytes) => Some(Bytes::copy_from_slice(&bytes)),
+            _ => None,
+        }
     }
 }
 
@@ -114,6 +134,8 @@ pub(super) struct State<P: Payload> {
     pub(super) programs: BTreeMap<String, Main>,
     pub(super) agenda: Agenda<Event>,
     pub(super) foreign: Option<Foreign<P>>,
+    /// The kernels of all hosts, if they have any.
+    pub(super) kernel: Option<Box<dyn Kernel<P>>>,
     /// How often a named random stream was opened.
     pub(super) streams: BTreeMap<String, u64>,
     pub(super) panics: Vec<Panic>,
@@ -143,6 +165,7 @@ impl<P: Payload> State<P> {
             programs: BTreeMap::new(),
             agenda: Agenda::new(),
             foreign: None,
+            kernel: None,
             streams: BTreeMap::new(),
             panics: Vec::new(),
             ended: Vec::new(),

@@ -218,7 +218,7 @@ impl<P: Payload> State<P> {
         }
         let conn = tcp.conn;
         let n = data.len().min(ITEM);
-        let item = P::from(Bytes::copy_from_slice(&data[..n]));
+        let item = P::from_bytes(Bytes::copy_from_slice(&data[..n]));
         match self.net.tcp_send(now, conn, item, n as u32) {
             Ok(()) => Poll::Ready(Ok(n)),
             Err(SendError::Full(_)) => {

@@ -2,6 +2,7 @@
 //! cases; here is what only the simulator sees and does.
 
 mod chaos;
+mod commands;
 mod faults;
 mod lives;
 

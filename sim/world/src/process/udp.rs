@@ -88,7 +88,7 @@ impl<P: Payload> Machines<P> {
         to: SocketAddr,
         data: &[u8],
     ) -> io::Result<()> {
-        let payload = P::from(Bytes::copy_from_slice(data));
+        let payload = P::from_bytes(Bytes::copy_from_slice(data));
         self.with(|state| {
             if let Some(id) = state.udp(socket).map(|udp| udp.id) {
                 state.net.udp_send(state.now, id, to, payload, data.len() as u32);

@@ -2,16 +2,31 @@
 //! elsewhere.
 
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::tally::Tally;
 use super::text;
+
+/// Columns of a terminal: what `COLUMNS` says, else what the terminal does; `None` where there is
+/// none.
+pub fn width(of: &(impl IsTerminal + AsFd)) -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.trim().parse().ok());
+    let found = || match of.is_terminal() {
+        true => rustix::termios::tcgetwinsize(of).ok().map(|size| usize::from(size.ws_col)),
+        false => None,
+    };
+    let usable = |columns: &usize| (20..=10_000).contains(columns);
+    said.filter(usable).or_else(found).filter(usable)
+}
 
 /// How far a job is.
 pub struct Progress {
     began: Instant,
     last: Instant,
     terminal: bool,
+    /// Columns of it.
+    width: usize,
     drawn: bool,
     /// Runs in all, if known.
     total: Option<u64>,
@@ -23,7 +38,8 @@ impl Progress {
     /// Begins now.
     pub fn new(total: Option<u64>, time: Option<Duration>) -> Progress {
         let (began, terminal) = (Instant::now(), std::io::stderr().is_terminal());
-        Progress { began, last: began, terminal, drawn: false, total, time }
+        let width = width(&std::io::stderr()).unwrap_or(super::WIDTH);
+        Progress { began, last: began, terminal, width, drawn: false, total, time }
     }
 
     /// Since the beginning.
@@ -42,10 +58,24 @@ impl Progress {
         if self.last.elapsed() < pause {
             return;
         }
-        self.last = Instant::now();
         let line = self.line(tally);
+        self.draw(&line);
+    }
+
+    /// Shows another line instead, if it is time to.
+    pub fn show(&mut self, line: &str) {
+        let pause = Duration::from_millis(if self.terminal { 200 } else { 10_000 });
+        if self.last.elapsed() >= pause {
+            self.draw(line);
+        }
+    }
+
+    fn draw(&mut self, line: &str) {
+        self.last = Instant::now();
         let mut err = std::io::stderr().lock();
-        // Nobody to tell is not a reason to stop.
+        // A line that is broken by the terminal cannot be redrawn. Nobody to tell is not a reason
+        // to stop.
+        let line: String = line.chars().take(self.width.saturating_sub(1)).collect();
         let _ = if self.terminal { write!(err, "\r\x1b[K{line}") } else { writeln!(err, "{line}") };
         let _ = err.flush();
         self.drawn = self.terminal;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::runner::job::{Done, Failed, Job, Severity, Source};
+use crate::runner::signature::Signature;
 
 /// Plans of a kind that are needed before a rule about their share or their whole is applied.
 const ENOUGH: u64 = 20;
@@ -19,8 +20,6 @@ pub struct Tally {
     pub passed: u64,
     /// Runs with one.
     pub failed: u64,
-    /// Runs that this world cannot make.
-    pub skipped: u64,
     /// Different seeds.
     pub seeds: BTreeSet<u64>,
     /// Drawn plans.
@@ -49,10 +48,68 @@ pub struct Tally {
     pub recovery: BTreeMap<String, Vec<u64>>,
     /// Kind: how many.
     pub faults: BTreeMap<String, u64>,
-    /// The failing runs.
+    /// Plans beyond the budget: only safety was asked of them.
+    pub safety_only: u64,
+    /// By number of the fist point: runs that passed it.
+    pub points: Hits,
+    /// By number of the state: runs in which it held.
+    pub sometimes: Hits,
+    /// The failing runs. Only the first of a group has its story.
     pub failures: Vec<Failure>,
+    /// The failing runs of one scenario that fail the same way, by their first.
+    pub groups: Vec<Group>,
+    /// Failures that a scenario says it has with a quirk: they came.
+    pub known: Vec<Known>,
     /// Promises that scenarios asked for by name list.
     listed: BTreeSet<String>,
+}
+
+/// Failing runs that are one failure.
+#[derive(Debug)]
+pub struct Group {
+    /// The scenario; drawn plans are one.
+    pub scenario: String,
+    /// The bug that was put back.
+    pub quirk: Option<String>,
+    /// How they fail.
+    pub signature: Signature,
+    /// The first of them among the failures.
+    pub first: usize,
+    /// The others' seeds.
+    pub also: Vec<u64>,
+}
+
+/// A known failure that came as the scenario says.
+#[derive(Debug)]
+pub struct Known {
+    /// The scenario.
+    pub scenario: String,
+    /// The bug that was put back.
+    pub quirk: String,
+    /// The promise that broke.
+    pub breaks: String,
+    /// Under this seed.
+    pub seed: u64,
+}
+
+/// How many runs set each bit.
+#[derive(Default)]
+pub struct Hits(Vec<u64>);
+
+impl Hits {
+    fn add(&mut self, words: &[u64]) {
+        self.0.resize(self.0.len().max(words.len() * 64), 0);
+        for (at, count) in self.0.iter_mut().enumerate() {
+            let word = words.get(at / 64).copied().unwrap_or(0);
+            *count += word >> (at % 64) & 1;
+        }
+    }
+
+    /// Each name and how many runs had it.
+    pub fn named<'a>(&self, names: &[&'a str]) -> Vec<(&'a str, u64)> {
+        let count = |at: usize| self.0.get(at).copied().unwrap_or(0);
+        names.iter().enumerate().map(|(at, name)| (*name, count(at))).collect()
+    }
 }
 
 /// Sums over the runs of one scenario; drawn plans are one.
@@ -77,13 +134,16 @@ pub struct PerScenario {
 impl Tally {
     /// Adds one run.
     pub fn add(&mut self, job: Job, mut done: Done) {
-        let drawn = job.source == Source::Drawn;
+        let drawn = job.source.is_drawn();
         let name = if drawn { "drawn".to_owned() } else { done.name.clone() };
         self.per_scenario(&name, job.seed, &done);
         self.runs.push((name, job.seed, done.trace_hash));
         self.seeds.insert(job.seed);
         self.drawn += u64::from(drawn);
         self.healed += u64::from(done.heals);
+        self.safety_only += u64::from(done.safety_only);
+        self.points.add(&done.points);
+        self.sometimes.add(&done.sometimes);
         self.sim_ns += u128::from(done.sim_ns);
         self.cpu_ns += u128::from(done.cpu_ns);
         self.events += u128::from(done.events);
@@ -103,11 +163,29 @@ impl Tally {
         }
         match done.failed.take() {
             None => self.passed += 1,
-            Some(failed) => {
-                self.failed += 1;
-                self.failures.push((job, done, failed));
+            Some(failed) => self.fail(job, done, failed),
+        }
+    }
+
+    /// Adds a failure that counts as a run.
+    pub fn fail(&mut self, job: Job, done: Done, mut failed: Failed) {
+        self.failed += 1;
+        let scenario = if job.source == Source::Drawn { "drawn" } else { &done.name }.to_owned();
+        let (quirk, signature) = (job.quirk.clone(), Signature::of(&failed));
+        let same = |group: &&mut Group| {
+            (&group.scenario, &group.quirk, &group.signature) == (&scenario, &quirk, &signature)
+        };
+        match self.groups.iter_mut().find(same) {
+            Some(group) => {
+                group.also.push(job.seed);
+                (failed.story, failed.hosts, failed.backtrace) = (Vec::new(), Vec::new(), None);
+            }
+            None => {
+                let first = self.failures.len();
+                self.groups.push(Group { scenario, quirk, signature, first, also: Vec::new() });
             }
         }
+        self.failures.push((job, done, failed));
     }
 
     fn per_scenario(&mut self, name: &str, seed: u64, done: &Done) {
@@ -154,15 +232,7 @@ impl Tally {
 
     fn own_failure(&mut self, promise: &str, what: String) {
         self.failed += 1;
-        let job = Job {
-            index: u64::MAX,
-            source: Source::Drawn,
-            seed: 0,
-            quirk: None,
-            wall_limit_ms: 0,
-            keep: None,
-            drill: None,
-        };
+        let job = Job { index: u64::MAX, ..Job::new(Source::Drawn, 0) };
         let done = Done { index: u64::MAX, name: "all runs".to_owned(), ..Done::default() };
         self.failures.push((job, done, Failed::bare(Severity::Own, promise, what)));
     }
@@ -196,15 +266,7 @@ mod tests {
     use super::*;
 
     fn job(index: u64) -> Job {
-        Job {
-            index,
-            source: Source::Drawn,
-            seed: index,
-            quirk: None,
-            wall_limit_ms: 1,
-            keep: None,
-            drill: None,
-        }
+        Job { index, ..Job::new(Source::Drawn, index) }
     }
 
     fn done(index: u64, excused: bool) -> Done {
@@ -222,6 +284,17 @@ mod tests {
         tally.judge(&["one-primary", "reads-are-fresh"]);
         assert_eq!((tally.failed, tally.exit_code()), (1, 1));
         assert!(tally.failures[0].2.what.contains("reads-are-fresh"));
+    }
+
+    #[test]
+    fn runs_are_counted_by_what_they_passed() {
+        let mut hits = Hits::default();
+        hits.add(&[0b101, 1]);
+        hits.add(&[0b100]);
+        let names = ["a"; 65];
+        let counts = hits.named(&names).into_iter().map(|(_, runs)| runs);
+        let set: Vec<_> = counts.enumerate().filter(|(_, runs)| *runs > 0).collect();
+        assert_eq!(set, [(0, 1), (2, 2), (64, 1)]);
     }
 
     #[test]

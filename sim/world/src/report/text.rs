@@ -62,6 +62,68 @@ pub fn table(rows: &[Vec<String>]) -> String {
     out
 }
 
+/// Every line within so many columns, but for commands: they are there to be copied.
+pub fn folded(text: &str, width: usize) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        if line.chars().count() <= width {
+            out.push_str(line);
+            out.push('\n');
+        } else if let Some(at) = line.find("cargo xtask ") {
+            command(&mut out, line, at, width);
+        } else {
+            fold(&mut out, line, width);
+        }
+    }
+    out
+}
+
+/// What stands before and after a command, and the command on a line of its own.
+fn command(out: &mut String, line: &str, at: usize, width: usize) {
+    let (before, rest) = line.split_at(at);
+    let (command, after) = rest.split_once("      ").unwrap_or((rest, ""));
+    if before.trim_end().ends_with(':') {
+        fold(out, before.trim_end(), width);
+        out.push_str(&format!("    {command}\n"));
+    } else {
+        out.push_str(&format!("{before}{command}\n"));
+    }
+    if !after.is_empty() {
+        fold(out, &format!("{}{}", " ".repeat(11), after.trim_start()), width);
+    }
+}
+
+/// Breaks at spaces; what does not fit is indented. A word that is too long stays whole.
+fn fold(out: &mut String, line: &str, width: usize) {
+    let indent = line.chars().take_while(|c| *c == ' ').count();
+    let margin = " ".repeat((indent + 4).min(width / 4));
+    let mut rest = line;
+    let mut lead = "";
+    loop {
+        let room = width.saturating_sub(lead.len()).max(1);
+        let trimmed = if lead.is_empty() { rest } else { rest.trim_start() };
+        if trimmed.chars().count() <= room {
+            out.push_str(&format!("{lead}{trimmed}\n"));
+            return;
+        }
+        let end = trimmed.char_indices().nth(room).map_or(trimmed.len(), |(at, _)| at);
+        let words = if lead.is_empty() { indent } else { 0 };
+        let place = trimmed[..end].rfind(' ').filter(|at| *at > words);
+        // The space itself may stand just behind the last column.
+        let place = if trimmed[end..].starts_with(' ') { Some(end) } else { place };
+        // Between columns rather than within one.
+        let column = trimmed[..end].rfind("  ").filter(|at| *at > words && *at * 2 > end);
+        let place = column.or(place);
+        let place = place.or_else(|| trimmed[end..].find(' ').map(|at| end + at));
+        let (head, tail) = trimmed.split_at(place.unwrap_or(trimmed.len()));
+        out.push_str(&format!("{lead}{}\n", head.trim_end()));
+        if tail.trim().is_empty() {
+            return;
+        }
+        (rest, lead) = (tail, &margin);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +149,21 @@ mod tests {
         assert_eq!(plural(1, "run") + &plural(1_000, "run"), "1 run1 000 runs");
         assert_eq!((seed(42), seed(0x5eed_91c4)), ("42".into(), "0x5eed91c4".into()));
         assert_eq!(at(143_882_001_000), "143.882s");
+    }
+
+    #[test]
+    fn lines_fit_and_commands_stay_whole() {
+        let fold = |text: &str| folded(text, 20);
+        assert_eq!(fold("short\n"), "short\n");
+        assert_eq!(fold("  one two three four five"), "  one two three four\n     five\n");
+        assert_eq!(fold("ünïcödé wörds äre cöünted"), "ünïcödé wörds äre\n    cöünted\n");
+        assert_eq!(fold("a-word-that-is-far-too-long it"), "a-word-that-is-far-too-long\n    it\n");
+        let replay = "  replay   cargo xtask sim x --seed 42      (at 4f2c1d9)";
+        let expected = "  replay   cargo xtask sim x --seed 42\n           (at\n     4f2c1d9)\n";
+        assert_eq!(fold(replay), expected);
+        let shrunk = "  shrunk   41 → 7 steps: cargo xtask sim --file x/shrunk.toml";
+        let expected = "  shrunk   41 → 7\n     steps:\n    cargo xtask sim --file x/shrunk.toml\n";
+        assert_eq!(fold(shrunk), expected);
     }
 
     #[test]

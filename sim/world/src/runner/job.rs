@@ -11,6 +11,8 @@ use std::path::PathBuf;
 pub enum Source {
     /// The seed draws it.
     Drawn,
+    /// The seed draws it, in this family.
+    Family(String),
     /// A file of the repository, by path.
     Builtin(String),
     /// Any other file.
@@ -20,6 +22,13 @@ pub enum Source {
         /// What it says.
         text: String,
     },
+}
+
+impl Source {
+    /// Does the seed draw it?
+    pub fn is_drawn(&self) -> bool {
+        matches!(self, Source::Drawn | Source::Family(_))
+    }
 }
 
 /// Ways in which a run can misbehave on purpose: a fire drill for the runner.
@@ -46,6 +55,9 @@ pub struct Job {
     pub source: Source,
     /// The seed.
     pub seed: u64,
+    /// Values set by hand: path and value.
+    #[serde(default)]
+    pub settings: Vec<(String, String)>,
     /// Bug put back, by name.
     pub quirk: Option<String>,
     /// Cut after this much real time.
@@ -56,11 +68,21 @@ pub struct Job {
     pub drill: Option<Drill>,
 }
 
+impl Job {
+    /// A run of this plan, nothing else said.
+    pub fn new(source: Source, seed: u64) -> Job {
+        let (settings, quirk, keep, drill) = (Vec::new(), None, None, None);
+        Job { index: 0, source, seed, settings, quirk, wall_limit_ms: 60_000, keep, drill }
+    }
+}
+
 /// How a failure is classed; the exit code follows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 pub enum Severity {
     /// The runner, a worker or the generator of plans is at fault.
     Own,
+    /// The scenario cannot be carried out as written.
+    Scenario,
     /// An expectation of the scenario.
     Expectation,
     /// Something did not happen in time.
@@ -80,6 +102,7 @@ impl Severity {
     pub fn exit_code(self) -> u8 {
         match self {
             Severity::Own => 1,
+            Severity::Scenario => 2,
             Severity::Expectation => 14,
             Severity::Liveness | Severity::Limit => 11,
             Severity::Safety => 10,
@@ -92,6 +115,7 @@ impl Severity {
     pub fn label(self) -> &'static str {
         match self {
             Severity::Own => "OWN FAILURE",
+            Severity::Scenario => "BAD SCENARIO",
             Severity::Expectation => "EXPECTATION",
             Severity::Liveness => "LIVENESS",
             Severity::Limit => "LIMIT",
@@ -105,6 +129,7 @@ impl Severity {
 impl From<Class> for Severity {
     fn from(class: Class) -> Severity {
         match class {
+            Class::Scenario => Severity::Scenario,
             Class::Expectation => Severity::Expectation,
             Class::Liveness => Severity::Liveness,
             Class::Limit => Severity::Limit,
@@ -175,6 +200,9 @@ pub struct Done {
     pub index: u64,
     /// The scenario's name.
     pub name: String,
+    /// Values that the seed drew for `[vary]`: path and value.
+    #[serde(default)]
+    pub varied: Vec<(String, String)>,
     /// The plan ends healed and demands convergence.
     pub heals: bool,
     /// Promises that the scenario lists.
@@ -199,6 +227,14 @@ pub struct Done {
     pub recovery: BTreeMap<String, Vec<u64>>,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
+    /// What could not be kept of it, and what to do about that.
+    pub lost: Option<String>,
+    /// The plan is beyond the budget: only safety was asked of it.
+    pub safety_only: bool,
+    /// Fist points, a bit each.
+    pub points: Vec<u64>,
+    /// States, a bit each.
+    pub sometimes: Vec<u64>,
 }
 
 impl Done {
@@ -211,6 +247,8 @@ impl Done {
         self.excused = outcome.excused.into_iter().map(str::to_owned).collect();
         self.recovery = owned(outcome.recovery);
         self.faults = owned(outcome.faults);
+        self.points = outcome.points;
+        self.sometimes = outcome.sometimes;
         self.failed = outcome.failure.map(|failure| Failed {
             severity: failure.class.into(),
             promise: failure.promise.to_owned(),

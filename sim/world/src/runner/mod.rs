@@ -1,10 +1,14 @@
 //! From the command line to the verdict.
 
-mod engine;
+pub mod engine;
 pub mod job;
 mod keep;
+mod known;
+mod pictures;
 mod pool;
 mod queue;
+mod shrink;
+pub mod signature;
 pub mod worker;
 
 pub use worker::peak_kib;
@@ -19,7 +23,7 @@ use clap::Parser;
 
 use crate::cli::{Asked, Cli, Log};
 use crate::json;
-use crate::report::failure::headline;
+use crate::report::failure::{Kept, headline};
 use crate::report::progress::Progress;
 use crate::report::tally::Tally;
 use crate::report::{self, Frame};
@@ -29,6 +33,8 @@ use queue::{Common, Queue};
 
 /// Bad flag or scenario.
 const BAD_ARGUMENTS: u8 = 2;
+/// Everything was skipped.
+const NOTHING_RAN: u8 = 20;
 /// Stopped by hand, as shells say it.
 const INTERRUPTED: u8 = 130;
 /// Results are looked for at least this often.
@@ -43,18 +49,15 @@ pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { BAD_ARGUMENTS } else { 0 };
+            let printed = error.print();
+            return if error.use_stderr() { BAD_ARGUMENTS } else { told(said(printed), 0) };
         }
     };
-    if cli.list {
-        let names = scenarios::BUILTIN.iter().map(|file| format!("{}\n", file.family_and_name()));
-        say(&names.collect::<String>());
-        return 0;
+    if let Some(text) = printed(&cli) {
+        return told(say(&text), 0);
     }
     let asked = match checked(&cli) {
-        Ok(Some(asked)) => asked,
-        Ok(None) => return 0,
+        Ok(asked) => asked,
         Err(message) => {
             eprintln!("error: {message}");
             return BAD_ARGUMENTS;
@@ -66,29 +69,64 @@ pub fn main() -> u8 {
     })
 }
 
-/// Prints. A reader that has seen enough (`| head`) is no reason to panic.
-pub fn say(text: &str) {
+/// Prints; the error is for people. A reader that has seen enough (`| head`) is none.
+pub fn say(text: &str) -> Result<(), String> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    said(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// The runs that were asked for; `None` if the answer is printed already.
-fn checked(cli: &Cli) -> Result<Option<Asked>, String> {
-    if let Some(quirk) = &cli.quirk {
-        if quirk == "list" {
-            list_quirks();
-            return Ok(None);
+fn said(written: std::io::Result<()>) -> Result<(), String> {
+    match written {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(format!("stdout: {error}\n  remedy: let the results go where there is room"))
         }
-        if drbd::quirks::Quirks::named(quirk).is_none() {
-            let known = drbd::quirks::ALL.iter().map(|quirk| quirk.name);
-            let near = scenarios::nearest(quirk, known)
-                .map_or(String::new(), |near| format!("did you mean {near}? "));
-            return Err(format!(
-                "no quirk is called {quirk}\n  remedy: {near}`cargo xtask sim --quirk list` shows all"
-            ));
+        _ => Ok(()),
+    }
+}
+
+/// The exit code, if what was to be said could be said.
+pub fn told(said: Result<(), String>, code: u8) -> u8 {
+    match said {
+        Ok(()) => code,
+        Err(message) => {
+            eprintln!("error: {message}");
+            if code == 0 { Severity::Own.exit_code() } else { code }
         }
     }
-    let asked = cli.asked(&engine::promises())?;
+}
+
+/// Families of drawn plans and what they are about.
+fn families() -> String {
+    let rows = engine::families().into_iter();
+    let rows = rows.map(|(name, about)| vec![name.to_owned(), about.to_owned()]);
+    report::text::table(&rows.collect::<Vec<_>>())
+}
+
+/// What is only to be printed.
+fn printed(cli: &Cli) -> Option<String> {
+    let names = scenarios::BUILTIN.iter().map(|file| format!("{}\n", file.family_and_name()));
+    match cli {
+        Cli { quirk: Some(quirk), .. } if quirk == "list" => Some(quirks()),
+        Cli { family: Some(family), .. } if family == "list" => Some(families()),
+        Cli { list: true, .. } => Some(names.collect()),
+        Cli { schema: true, .. } => Some(scenarios::json_schema()),
+        Cli { reference: true, .. } => Some(scenarios::reference()),
+        _ => None,
+    }
+}
+
+/// The runs that were asked for.
+fn checked(cli: &Cli) -> Result<Asked, String> {
+    if let Some(quirk) = cli.quirk.as_ref().filter(|it| *it != "none" && !engine::is_quirk(it)) {
+        let known = drbd::quirks::ALL.iter().map(|quirk| quirk.name);
+        let near = scenarios::nearest(quirk, known)
+            .map_or(String::new(), |near| format!("did you mean {near}? "));
+        return Err(format!(
+            "no quirk is called {quirk}\n  remedy: {near}`cargo xtask sim --quirk list` shows all"
+        ));
+    }
+    cli.family.as_deref().map_or(Ok(()), known_family)?;
+    let asked = cli.asked()?;
     if cli.log == Log::Full && Queue::total(&asked) != Some(1) {
         return Err(
             "--log full prints every event of one run\n  remedy: name one scenario or one --seed"
@@ -98,17 +136,29 @@ fn checked(cli: &Cli) -> Result<Option<Asked>, String> {
     if let Some(path) = &cli.json {
         json::writable(path)?;
     }
-    Ok(Some(asked))
+    Ok(asked)
 }
 
-fn list_quirks() {
+fn known_family(family: &str) -> Result<(), String> {
+    let known = || engine::families().into_iter().map(|(name, _)| name);
+    if known().any(|name| name == family) {
+        return Ok(());
+    }
+    let near = scenarios::nearest(family, known());
+    let near = near.map_or(String::new(), |near| format!("did you mean {near}? "));
+    Err(format!(
+        "no family is called {family}\n  remedy: {near}`cargo xtask sim --family list` shows all"
+    ))
+}
+
+fn quirks() -> String {
     let head = ["name", "caught by", "origin"].map(str::to_owned).to_vec();
     let quirks = drbd::quirks::ALL.iter();
     let row = |quirk: &drbd::quirks::Quirk| {
         [quirk.name, quirk.promise, quirk.origin].map(str::to_owned).to_vec()
     };
     let rows: Vec<_> = std::iter::once(head).chain(quirks.map(row)).collect();
-    say(&report::text::table(&rows));
+    report::text::table(&rows)
 }
 
 fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
@@ -117,8 +167,10 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let total = Queue::total(asked);
     let jobs = cli.jobs.map_or(cores, usize::from).min(total.unwrap_or(u64::MAX) as usize).max(1);
+    other_commit(cli, asked, &commit);
     let common = Common {
-        quirk: cli.quirk.clone(),
+        quirk: asked.quirk.clone(),
+        settings: asked.settings.clone(),
         wall_limit_ms: cli.wall_limit.as_millis() as u64,
         drill: cli.drill,
         keep: (cli.log == Log::Full).then(keep::log_folder),
@@ -129,8 +181,8 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
         pool,
         jobs,
         twice: cli.twice,
-        stops_at_failure: (cli.time.is_some() || cli.quirk.is_some()) && !cli.keep_going,
-        queue: Queue::new(asked, common),
+        stops_at_failure: (asked.time.is_some() || asked.quirk.is_some()) && !cli.keep_going,
+        queue: Queue::new(asked, common.clone()),
         progress: Progress::new(total, asked.time),
         tally: Tally::default(),
         first: BTreeMap::new(),
@@ -141,33 +193,87 @@ fn session(cli: &Cli, asked: &Asked) -> Result<u8, String> {
     session.run()?;
     let interrupted = session.stop.load(Ordering::Relaxed);
     let wall = session.progress.elapsed();
-    if !interrupted && cli.quirk.is_none() {
+    if !interrupted && asked.quirk.is_none() {
         session.tally.judge(&engine::promises());
+        if cli.drill.is_none() {
+            known::check(&mut session.pool, asked, &common, &mut session.tally)?;
+        }
     }
-    let kept = keep::keep(&mut session.pool, &mut session.tally, &commit, &mut session.progress);
+    let shrinking = keep::Shrinking {
+        time: (!cli.no_shrink && !interrupted).then_some(cli.shrink_time),
+        jobs: cli.jobs.map_or(cores, usize::from),
+        stop: &session.stop,
+    };
+    let (tally, progress) = (&mut session.tally, &mut session.progress);
+    let kept = keep::keep(&mut session.pool, tally, &commit, &shrinking, progress);
     session.progress.clear();
     if cli.log == Log::Full {
         // Without a log there is still a verdict.
         keep::print_log().unwrap_or_else(|message| eprintln!("no log: {message}"));
     }
+    let passed = passed(cli, asked, common, &mut session)?;
     let mut tally = session.tally;
-    let code = match tally.exit_code() {
-        0 if interrupted => INTERRUPTED,
-        code => code,
-    };
     let frame = Frame {
         commit: &commit,
         wall,
         kept: &kept,
+        passed: passed.as_ref(),
         twice: cli.twice,
-        quirk: cli.quirk.as_deref(),
+        quirk: asked.quirk.as_deref(),
         interrupted,
+        replay: asked.replay.as_ref(),
+        skips: &asked.skips,
+        width: report::progress::width(&std::io::stdout()),
     };
-    say(&report::render(&mut tally, &frame));
+    let code = reported(&mut tally, &frame);
     if let Some(path) = &cli.json {
         json::write(path, &json::document(&mut tally, &frame, code))?;
     }
     Ok(code)
+}
+
+/// Prints the report; the exit code of all.
+fn reported(tally: &mut Tally, frame: &Frame) -> u8 {
+    let code = match tally.exit_code() {
+        0 if frame.interrupted => INTERRUPTED,
+        // Never a pass.
+        0 if tally.passed == 0 && !frame.skips.is_empty() => NOTHING_RAN,
+        code => code,
+    };
+    let text = report::render(tally, frame);
+    let said = say(&text);
+    if said.is_err() {
+        // The verdict at least.
+        eprintln!("{}", text.lines().last().unwrap_or_default());
+    }
+    told(said, code)
+}
+
+/// Keeps the one run that passed, if its pictures were asked for.
+fn passed(
+    cli: &Cli,
+    asked: &Asked,
+    common: Common,
+    session: &mut Session,
+) -> Result<Option<Kept>, String> {
+    let one = Queue::total(asked) == Some(1) && session.tally.passed == 1;
+    if !one || !(cli.trace || cli.html) {
+        return Ok(None);
+    }
+    let ticket = Queue::new(asked, common).next(0, true);
+    ticket.map(|ticket| keep::keep_passed(&mut session.pool, &ticket.job)).transpose()
+}
+
+/// A seed means little after a change of the code; the plan is the same.
+fn other_commit(cli: &Cli, asked: &Asked, commit: &str) {
+    let (Some(file), Some(replay)) = (&cli.file, &asked.replay) else { return };
+    match &replay.commit {
+        Some(written) if written != commit => eprintln!(
+            "warning: {} was written at {written}, this is {commit}: it may not fail any more",
+            file.display()
+        ),
+        _ => {}
+    }
 }
 
 /// Set by the first Ctrl-C; the second ends the process at once.

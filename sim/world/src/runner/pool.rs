@@ -1,6 +1,6 @@
 //! Worker processes: start, feed, hear, cut what hangs, replace what dies.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -13,6 +13,10 @@ use super::worker::MARK;
 
 /// A run cuts itself at its wall limit; one that does not even do that is cut this much later.
 const GRACE: Duration = Duration::from_secs(5);
+/// Longest wait for a run that is waited for.
+const BEAT: Duration = Duration::from_millis(500);
+/// Their indexes: no other run has them.
+const ALONE: u64 = 1 << 56;
 /// Lines of a worker's stderr that are kept in case it dies.
 const LAST_WORDS: usize = 100;
 
@@ -121,6 +125,28 @@ impl Pool {
             Err(RecvTimeoutError::Timeout) => Ok(None),
             Err(RecvTimeoutError::Disconnected) => Err("no worker is left".to_owned()),
         }
+    }
+
+    /// Runs that are waited for, in their order.
+    pub fn run_all(&mut self, jobs: Vec<Job>) -> Result<Vec<Done>, String> {
+        let total = jobs.len();
+        let mut next = jobs.into_iter().enumerate();
+        let mut done: BTreeMap<u64, Done> = BTreeMap::new();
+        while done.len() < total {
+            for slot in self.idle() {
+                let Some((at, job)) = next.next() else { break };
+                let job = Job { index: ALONE + at as u64, ..job };
+                self.give(slot, Ticket { job, pass: 0 });
+            }
+            match self.wait(BEAT)? {
+                Some((_, ticket, it)) if ticket.job.index >= ALONE => {
+                    done.insert(ticket.job.index, it);
+                }
+                // A run that nobody waits for any more.
+                _ => {}
+            }
+        }
+        Ok(done.into_values().collect())
     }
 
     fn died(&mut self, slot: usize) -> Result<Option<(usize, Ticket, Done)>, String> {

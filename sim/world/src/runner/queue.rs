@@ -30,12 +30,33 @@ pub struct Common {
     pub drill: Option<Drill>,
     /// Write every event of every run there: for `--log full`, which has one run.
     pub keep: Option<PathBuf>,
+    /// Values set by hand: path and value.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Common {
+    /// A run with what all have in common.
+    pub fn job(&self, index: u64, source: Source, seed: u64) -> Job {
+        Job {
+            index,
+            // A drawn plan has no file in which anything could be set.
+            settings: if source.is_drawn() { Vec::new() } else { self.settings.clone() },
+            source,
+            seed,
+            quirk: self.quirk.clone(),
+            wall_limit_ms: self.wall_limit_ms,
+            keep: self.keep.clone(),
+            drill: self.drill,
+        }
+    }
 }
 
 impl Queue {
     /// All runs that were asked for.
     pub fn new(asked: &Asked, common: Common) -> Queue {
-        let batches = asked.batches.iter().cloned().collect();
+        // All of a batch may have been skipped.
+        let runs = asked.batches.iter().filter(|(sources, _)| !sources.is_empty());
+        let batches = runs.cloned().collect();
         Queue { batches, seed: 0, source: 0, index: 0, common, again: VecDeque::new() }
     }
 
@@ -74,15 +95,8 @@ impl Queue {
             Seeds::Range(first, last) => (*first, *last),
             Seeds::From(first) => (*first, u64::MAX),
         };
-        let job = Job {
-            index: self.index,
-            source: sources.get(self.source)?.clone(),
-            seed: first.saturating_add(self.seed),
-            quirk: self.common.quirk.clone(),
-            wall_limit_ms: self.common.wall_limit_ms,
-            keep: self.common.keep.clone(),
-            drill: self.common.drill,
-        };
+        let seed = first.saturating_add(self.seed);
+        let job = self.common.job(self.index, sources.get(self.source)?.clone(), seed);
         self.index += 1;
         self.source += 1;
         if self.source == sources.len() {
@@ -100,13 +114,18 @@ impl Queue {
 mod tests {
     use super::*;
 
-    const COMMON: Common = Common { quirk: None, wall_limit_ms: 1, drill: None, keep: None };
+    const COMMON: Common =
+        Common { quirk: None, wall_limit_ms: 1, drill: None, keep: None, settings: Vec::new() };
+
+    fn asked(batches: Vec<(Vec<Source>, Seeds)>) -> Asked {
+        Asked { batches, ..Asked::default() }
+    }
 
     #[test]
     fn batches_come_in_order_and_each_seed_with_all_sources() {
         let files = vec![Source::Builtin("a".to_owned()), Source::Builtin("b".to_owned())];
         let batches = vec![(files, Seeds::Range(3, 4)), (vec![Source::Drawn], Seeds::Range(0, 1))];
-        let asked = Asked { batches, time: None };
+        let asked = asked(batches);
         assert_eq!(Queue::total(&asked), Some(6));
         let mut queue = Queue::new(&asked, COMMON);
         let mut seen = Vec::new();
@@ -120,7 +139,7 @@ mod tests {
 
     #[test]
     fn the_second_run_is_anothers() {
-        let asked = Asked { batches: vec![(vec![Source::Drawn], Seeds::Range(0, 0))], time: None };
+        let asked = asked(vec![(vec![Source::Drawn], Seeds::Range(0, 0))]);
         let mut queue = Queue::new(&asked, COMMON);
         let first = queue.next(0, true).expect("a run");
         queue.again(first.job, 0);
@@ -132,7 +151,7 @@ mod tests {
     #[test]
     fn the_last_seed_is_not_run_for_ever() {
         let batches = vec![(vec![Source::Drawn], Seeds::Range(u64::MAX, u64::MAX))];
-        let mut queue = Queue::new(&Asked { batches, time: None }, COMMON);
+        let mut queue = Queue::new(&asked(batches), COMMON);
         assert_eq!(queue.next(0, true).map(|ticket| ticket.job.seed), Some(u64::MAX));
         assert!(queue.next(0, true).is_none());
     }

@@ -6,9 +6,8 @@
 //! along.
 
 use std::backtrace::Backtrace;
-use std::io::{BufRead, BufWriter, Write};
+use std::io::{BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,14 +15,10 @@ use scenarios::Scenario;
 use sim::outcome::{LogLine, Outcome, RunOptions};
 
 use super::job::{Done, Drill, Failed, Job, Severity, Source};
+use super::pictures;
 
 /// Begins every result; anything else on stdout is noise.
 pub const MARK: &str = "@done ";
-
-/// The plan of a run; kept next to the log of a failing one.
-pub const PLAN_FILE: &str = "scenario.toml";
-/// Every event of a run.
-pub const LOG_FILE: &str = "events.log";
 
 /// Room for deep recursion in a run; only touched pages cost memory.
 const STACK: usize = 64 << 20;
@@ -31,6 +26,9 @@ const STACK: usize = 64 << 20;
 /// Address space of a worker: many times what a run takes, a few of them are less than a machine
 /// has.
 const MEMORY: u64 = 6 << 30;
+
+/// Values by path.
+type Settings = Vec<(String, String)>;
 
 /// First panic since it was last taken: message with place, and backtrace.
 type Panics = Arc<Mutex<Option<(String, Backtrace)>>>;
@@ -128,10 +126,12 @@ fn one(job: &Job, panics: &Panics) -> Done {
 
 fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
     let plan = |what| Box::new(Failed::bare(Severity::Own, "plan", what));
-    let scenario = job.source.scenario(job.seed).map_err(plan)?;
+    let (scenario, varied) = job.source.scenario(job.seed, &job.settings).map_err(plan)?;
+    done.varied = varied;
     scenarios::validate(&scenario).map_err(|invalid| plan(invalid.to_string()))?;
     done.name.clone_from(&scenario.name);
-    done.heals = scenario.heals;
+    done.safety_only = super::engine::is_safety_only(&scenario);
+    done.heals = scenario.heals && !done.safety_only;
     done.lists.clone_from(&scenario.promise);
     let quirks = match &job.quirk {
         None => drbd::quirks::Quirks::default(),
@@ -143,10 +143,14 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
         quirks,
         keep_log: job.keep.is_some(),
         wall_limit: std::time::Duration::from_millis(job.wall_limit_ms),
+        marks: true,
     };
+    let mut lost = pictures::Lost::default();
     if let Some(folder) = &job.keep {
         // The plan first: a run that panics is kept all the same.
-        write_into(folder, PLAN_FILE, &scenarios::write(&scenario)).map_err(plan)?;
+        let text = scenarios::write(&scenario);
+        lost.write(folder, pictures::PLAN_FILE, |file| file.write_all(text.as_bytes()));
+        done.lost = lost.said();
     }
     misbehave(job.drill);
     let mut outcome = super::engine::run(&scenario, &options);
@@ -154,7 +158,8 @@ fn prepared(job: &Job, done: &mut Done) -> Result<Outcome, Box<Failed>> {
         drift(&mut outcome);
     }
     if let Some(folder) = &job.keep {
-        write_log(folder, std::mem::take(&mut outcome.log)).map_err(plan)?;
+        pictures::write(&mut lost, folder, &scenario, (job, done), &mut outcome);
+        done.lost = lost.said();
     }
     Ok(outcome)
 }
@@ -164,6 +169,7 @@ impl Source {
     pub fn label(&self) -> String {
         match self {
             Source::Drawn => "drawn".to_owned(),
+            Source::Family(family) => format!("drawn-{family}"),
             Source::File { path, .. } => path.clone(),
             Source::Builtin(path) => {
                 builtin(path).map_or(path.clone(), |file| file.name().to_owned())
@@ -171,43 +177,49 @@ impl Source {
         }
     }
 
-    /// The plan.
-    fn scenario(&self, seed: u64) -> Result<Scenario, String> {
-        let (path, text) = match self {
-            Source::Drawn => return Ok(super::engine::draw(seed)),
-            Source::File { path, text } => (path.as_str(), text.as_str()),
+    /// Path and text, if it is a file.
+    pub fn file(&self) -> Result<Option<(&str, &str)>, String> {
+        Ok(match self {
+            Source::Drawn | Source::Family(_) => None,
+            Source::File { path, text } => Some((path, text)),
             Source::Builtin(path) => {
                 let file = builtin(path).ok_or_else(|| format!("{path} is not built in"))?;
-                (file.path, file.text)
+                Some((file.path, file.text))
             }
+        })
+    }
+
+    /// The plan of a seed, with values set by hand; and the values that the seed drew.
+    pub fn scenario(&self, seed: u64, by_hand: &Settings) -> Result<(Scenario, Settings), String> {
+        let Some((path, text)) = self.file()? else {
+            let plan = match self {
+                Source::Family(family) => super::engine::draw_of(family, seed)?,
+                _ => super::engine::draw(seed),
+            };
+            return Ok((plan, Settings::new()));
         };
-        scenarios::read(path, text).map_err(|error| error.to_string())
+        let read = |settings: &Settings| {
+            let setting = |(path, value): &(String, String)| scenarios::Setting {
+                path: path.clone(),
+                value: value.clone(),
+            };
+            let settings: Vec<_> = settings.iter().map(setting).collect();
+            scenarios::read_with(path, text, &settings).map_err(|error| error.to_string())
+        };
+        let plain = read(by_hand)?;
+        let mut vary = plain.vary.clone();
+        // What is set by hand stays so.
+        vary.retain(|path, _| by_hand.iter().all(|(set, _)| set != path));
+        let varied = super::engine::vary(seed, &vary);
+        if varied.is_empty() {
+            return Ok((plain, varied));
+        }
+        Ok((read(&[by_hand.clone(), varied.clone()].concat())?, varied))
     }
 }
 
 fn builtin(path: &str) -> Option<&'static scenarios::Builtin> {
     scenarios::BUILTIN.iter().find(|file| file.path == path)
-}
-
-fn write_into(folder: &Path, name: &str, text: &str) -> Result<(), String> {
-    let path = folder.join(name);
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&path, text))
-        .map_err(|error| format!("{}: {error}", path.display()))
-}
-
-/// One line per event, as it is compared and read.
-fn write_log(folder: &Path, log: Vec<LogLine>) -> Result<(), String> {
-    let path = folder.join(LOG_FILE);
-    let write = || -> std::io::Result<()> {
-        let mut file = BufWriter::new(std::fs::File::create(&path)?);
-        for LogLine { at, who, part, text } in log {
-            let (seconds, rest) = (at / 1_000_000_000, at % 1_000_000_000);
-            writeln!(file, "t={seconds:>4}.{rest:09}s  {who:<8} {part:<5} {text}")?;
-        }
-        file.flush()
-    };
-    write().map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn misbehave(drill: Option<Drill>) {

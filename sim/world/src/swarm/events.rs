@@ -1,11 +1,12 @@
 //! The plan: which kinds of fault this seed has, how often they strike, and when.
 
 use super::SECOND;
+use super::family::Family;
 use models::{Luck, Span};
 use scenarios::{Do, Scenario, Step};
 
 /// Kinds of fault that a seed may have.
-const KINDS: [&str; 14] = [
+pub(super) const KINDS: &[&str] = &[
     "power-off",
     "crash",
     "freeze",
@@ -20,22 +21,36 @@ const KINDS: [&str; 14] = [
     "disk-stall",
     "disk-silent",
     "move",
+    "in-a-row",
+    "dead-peer",
+    "absence",
+    "hop",
 ];
 
 /// A seed has each kind with this chance, and the whole pool loses power with the other.
-const HAS: u32 = 350_000;
+const HAS: u32 = 300_000;
+const HAS_OF_FAMILY: u32 = 400_000;
 const POOL_POWER: u32 = 120_000;
 
 /// Draws the plan of a scenario whose shape is known.
-pub fn draw(luck: &Luck, scenario: &mut Scenario) {
-    let end = scenario.horizon - if scenario.heals { 110 * SECOND } else { 5 * SECOND };
+pub fn draw(luck: &Luck, family: Family, scenario: &mut Scenario) {
+    let end = scenario.horizon
+        - match (scenario.heals, family) {
+            (true, _) => 110 * SECOND,
+            (false, Family::Beyond) => 40 * SECOND,
+            (false, _) => 5 * SECOND,
+        };
     let mut plan = Plan::new(scenario, end);
+    plan.unbound = family == Family::Beyond;
     let mut which = luck.fork("kinds");
-    let mut chosen: Vec<&str> = KINDS.into_iter().filter(|_| which.chance(HAS)).collect();
+    let kinds = family.kinds();
+    let has = if matches!(family, Family::Mixed | Family::Beyond) { HAS } else { HAS_OF_FAMILY };
+    let mut chosen: Vec<&str> = kinds.iter().copied().filter(|_| which.chance(has)).collect();
     let pool_power = which.chance(POOL_POWER);
     if chosen.is_empty() {
-        chosen.push(KINDS[which.below(KINDS.len() as u64) as usize]);
+        chosen.push(kinds[which.below(kinds.len() as u64) as usize]);
     }
+    super::aim::draw(&luck.fork("aim"), family, &mut plan, &mut chosen);
     for kind in chosen {
         let mut luck = luck.fork("kind").fork(kind);
         let mean = Span::secs([10, 20, 40, 80][luck.below(4) as usize]);
@@ -45,42 +60,54 @@ pub fn draw(luck: &Luck, scenario: &mut Scenario) {
             at += SECOND / 10 + luck.exponential(mean).0;
         }
     }
-    if pool_power && plan.quorum {
+    if pool_power && plan.quorum && !plan.disk_is_aimed() {
         plan.pool_power(&mut luck.fork("pool-power"));
+    }
+    if family == Family::Beyond {
+        super::beyond::draw(&luck.fork("beyond"), &mut plan);
     }
     plan.restart_vms(&mut luck.fork("restart"));
     let mut steps = plan.steps;
-    if scenario.heals {
+    if scenario.heals || family == Family::Beyond {
         steps.push(Step { id: Some("heal".to_owned()), ..Step::at(end, Do::HealAll) });
     }
     scenario.step = steps;
 }
 
 /// How long a fault lasts: mostly short, because short outages hurt more than long ones.
-fn lasts(luck: &mut Luck) -> u64 {
-    let (low, high) =
-        [(500, 3_000), (3_000, 15_000), (3_000, 15_000), (15_000, 60_000)][luck.below(4) as usize];
+pub(super) fn lasts(luck: &mut Luck) -> u64 {
+    let (low, high) = [
+        (500, 3_000),
+        (500, 3_000),
+        (3_000, 15_000),
+        (3_000, 15_000),
+        (3_000, 15_000),
+        (15_000, 60_000),
+        (15_000, 120_000),
+    ][luck.below(7) as usize];
     luck.range(low..=high) * 1_000_000
 }
 
-struct Plan<'a> {
-    scenario: &'a Scenario,
-    hosts: Vec<String>,
+pub(super) struct Plan<'a> {
+    pub scenario: &'a Scenario,
+    pub hosts: Vec<String>,
     /// Hosts that power, kernel and network faults may strike.
-    victims: Vec<String>,
+    pub victims: Vec<String>,
     /// The one host whose disk may break.
-    weak_disk: String,
-    quorum: bool,
-    end: u64,
-    steps: Vec<Step>,
+    pub weak_disk: String,
+    pub quorum: bool,
+    pub end: u64,
+    pub steps: Vec<Step>,
+    /// The budget does not bind it.
+    pub unbound: bool,
     /// When the weak disk is broken: from, to (its copies whole again), and does it lie?
-    broken: Vec<(u64, u64, bool)>,
+    pub broken: Vec<(u64, u64, bool)>,
     /// Host, from, to: a VM there has stopped working.
-    outages: Vec<(String, u64, u64)>,
+    pub outages: Vec<(String, u64, u64)>,
 }
 
 impl Plan<'_> {
-    fn new(scenario: &Scenario, end: u64) -> Plan<'_> {
+    pub fn new(scenario: &Scenario, end: u64) -> Plan<'_> {
         let hosts = scenario.pool.hosts.clone();
         let quorum = scenario.resource[0].options.get("quorum").is_some_and(|q| q == "majority");
         let idle = |host: &&String| scenario.vm.iter().all(|vm| vm.on != **host);
@@ -93,10 +120,11 @@ impl Plan<'_> {
             false => victims.first().cloned().unwrap_or_default(),
         };
         let (steps, broken, outages) = (Vec::new(), Vec::new(), Vec::new());
-        Plan { scenario, hosts, victims, weak_disk, quorum, end, steps, broken, outages }
+        let unbound = false;
+        Plan { scenario, hosts, victims, weak_disk, quorum, end, steps, unbound, broken, outages }
     }
 
-    fn add(&mut self, at: u64, action: Do) {
+    pub fn add(&mut self, at: u64, action: Do) {
         if at < self.end {
             self.steps.push(Step::at(at, action));
         }
@@ -104,13 +132,19 @@ impl Plan<'_> {
 
     /// Is the weak disk whole between these times, or is `host` the one that has it and it may fail
     /// too?
-    fn may_fall(&self, host: &str, from: u64, to: u64) -> bool {
-        self.broken.iter().all(|(start, end, lies)| {
-            to < *start || from > *end || (host == self.weak_disk && !lies)
-        })
+    pub fn may_fall(&self, host: &str, from: u64, to: u64) -> bool {
+        self.unbound
+            || self.broken.iter().all(|(start, end, lies)| {
+                to < *start || from > *end || (host == self.weak_disk && !lies)
+            })
     }
 
-    fn victim(&self, luck: &mut Luck) -> Option<String> {
+    /// Do errors of the weak disk wait for a moment that nobody knows?
+    pub fn disk_is_aimed(&self) -> bool {
+        self.broken.iter().any(|(_, to, _)| *to == u64::MAX)
+    }
+
+    pub fn victim(&self, luck: &mut Luck) -> Option<String> {
         luck.pick(&self.victims).cloned()
     }
 
@@ -139,6 +173,10 @@ impl Plan<'_> {
                 }
             }
             "move" if self.quorum => self.move_vm(at, luck),
+            "in-a-row" if self.quorum => self.in_a_row(at, luck),
+            "dead-peer" if self.quorum => self.dead_peer(at, luck),
+            "absence" if self.quorum => self.absence(at, luck),
+            "hop" if self.quorum => self.hop(at, luck),
             _ => {}
         }
     }
@@ -158,7 +196,8 @@ impl Plan<'_> {
             "crash" => (Do::Crash { host: a }, None),
             "freeze" => (Do::Freeze { host: a }, Some(Do::Thaw { host: b })),
             "shutdown" => {
-                (Do::Shutdown { host: a, network_first: false }, Some(Do::Boot { host: b }))
+                let network_first = luck.below(3) == 0;
+                (Do::Shutdown { host: a, network_first }, Some(Do::Boot { host: b }))
             }
             _ => (
                 Do::Isolate { host: a, network: None },
@@ -219,6 +258,9 @@ impl Plan<'_> {
 
     /// Do other faults strike the other copies, or a lying disk's own power, between these times?
     fn is_calm(&self, from: u64, to: u64, lies: bool) -> bool {
+        if self.unbound {
+            return true;
+        }
         let near = |at: u64| at <= to && at + 140 * SECOND >= from;
         let mut steps = self.steps.iter().filter(|s| s.when.time().is_none_or(near));
         steps.all(|step| match &step.action {
@@ -258,7 +300,7 @@ impl Plan<'_> {
     }
 
     /// Hosts on which a VM can run.
-    fn homes(&self, vm: usize) -> Vec<String> {
+    pub fn homes(&self, vm: usize) -> Vec<String> {
         let vdi = &self.scenario.vm[vm].vdi;
         let name = vdi.split('/').next().unwrap_or_default();
         let resource = self.scenario.resource.iter().find(|r| r.name == name);
@@ -266,18 +308,17 @@ impl Plan<'_> {
         members.into_iter().flatten().cloned().collect()
     }
 
-    /// All VMs of a resource go to one host: a resource is Primary in one place.
-    fn move_all(&mut self, at: u64, vm: usize, to: &str) {
+    /// All VMs of the resource that a VM uses.
+    pub fn vms_with(&self, vm: usize) -> Vec<String> {
         let resource = |vdi: &str| vdi.split('/').next().unwrap_or_default().to_owned();
         let wanted = resource(&self.scenario.vm[vm].vdi);
-        let all: Vec<String> = self
-            .scenario
-            .vm
-            .iter()
-            .filter(|vm| resource(&vm.vdi) == wanted)
-            .map(|vm| vm.name.clone())
-            .collect();
-        for vm in all {
+        let with = self.scenario.vm.iter().filter(|vm| resource(&vm.vdi) == wanted);
+        with.map(|vm| vm.name.clone()).collect()
+    }
+
+    /// All VMs of a resource go to one host: a resource is Primary in one place.
+    pub fn move_all(&mut self, at: u64, vm: usize, to: &str) {
+        for vm in self.vms_with(vm) {
             self.add(at, Do::MoveVm { vm, to: Some(to.to_owned()) });
         }
     }

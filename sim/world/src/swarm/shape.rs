@@ -1,8 +1,9 @@
 //! What a drawn pool looks like: hosts, resources, options, VMs.
 
 use super::SECOND;
+use super::family::{Family, Lean};
 use models::Luck;
-use scenarios::{Disk, Io, Network, Pool, Resource, Scenario, Vm};
+use scenarios::{Disk, Io, Network, Pool, Resource, Scenario, Storage, Vm};
 use std::collections::BTreeMap;
 
 const HOSTS: [&str; 5] = ["alpha", "bravo", "charlie", "delta", "echo"];
@@ -14,10 +15,16 @@ fn one<T: Copy>(luck: &mut Luck, of: &[T]) -> T {
     of[luck.below(of.len() as u64) as usize]
 }
 
+/// With this chance in percent.
+fn percent(luck: &mut Luck, chance: u64) -> bool {
+    luck.below(100) < chance
+}
+
 /// Everything but the plan.
-pub fn draw(luck: &Luck) -> Scenario {
+pub fn draw(luck: &Luck, family: Family) -> Scenario {
+    let lean = family.lean();
     let mut shape = luck.fork("shape");
-    let count = one(&mut shape, &[3, 3, 3, 3, 4, 4, 5]);
+    let count = one(&mut shape, lean.hosts);
     let hosts: Vec<String> = HOSTS[..count].iter().map(|h| (*h).to_owned()).collect();
     let boot = shape.range(2..=6) * SECOND;
     let pool = Pool {
@@ -25,22 +32,31 @@ pub fn draw(luck: &Luck) -> Scenario {
         boot_time: (boot, boot + shape.range(0..=6) * SECOND),
         ..Pool::default()
     };
-    let options = options(&mut luck.fork("options"));
-    let resources: Vec<Resource> = (0..one(&mut shape, &[1, 1, 2]))
-        .map(|n| resource(&mut luck.fork_n("resource", n), n as usize, &hosts, &options))
-        .collect();
-    let vm = vms(luck, &resources);
+    let options = options(&mut luck.fork("options"), &lean);
+    // Without quorum a host has to be left that runs no VM: there alone may faults strike.
+    let few = options["quorum"] == "off";
+    let resources: Vec<Resource> =
+        (0..one(&mut shape, if few { &[1, 1, 2] } else { lean.resources }))
+            .map(|n| resource(&mut luck.fork_n("resource", n), n as usize, &hosts, &options, &lean))
+            .collect();
+    let vm = vms(luck, &resources, &lean);
     let mut clock = luck.fork("horizon");
-    let heals = clock.coin();
+    let heals = clock.coin() && family != Family::Beyond;
     let active = clock.range(40..=180) * SECOND;
+    let rest = match (heals, family) {
+        (true, _) => 110 * SECOND,
+        // Everything is healed and may go wrong in the open, but nothing is demanded.
+        (false, Family::Beyond) => 40 * SECOND,
+        (false, _) => 5 * SECOND,
+    };
     Scenario {
-        horizon: active + if heals { 110 * SECOND } else { 5 * SECOND },
+        horizon: active + rest,
         network: networks(&mut luck.fork("network")),
         disk: disk(&mut luck.fork("disk")),
         resource: resources,
         vm,
         heals,
-        ..Scenario::bare("drawn", pool)
+        ..Scenario::bare(&family.plan_name(), pool)
     }
 }
 
@@ -69,13 +85,14 @@ fn disk(luck: &mut Luck) -> Disk {
         flush: (100 * US * slow, 2_000 * US * slow),
         parallel: one(luck, &[1, 4, 8, 32]),
         volatile_cache: luck.below(4) > 0,
+        ..Disk::default()
     }
 }
 
-fn options(luck: &mut Luck) -> BTreeMap<String, String> {
+fn options(luck: &mut Luck, lean: &Lean) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut set = |name: &str, value: String| drop(all.insert(name.to_owned(), value));
-    let quorum = if luck.below(8) == 0 { "off" } else { "majority" };
+    let quorum = if percent(luck, lean.quorum_off) { "off" } else { "majority" };
     set("quorum", quorum.to_owned());
     set("on-no-quorum", one(luck, &["io-error", "suspend-io"]).to_owned());
     set("on-no-data-accessible", one(luck, &["io-error", "suspend-io"]).to_owned());
@@ -93,7 +110,7 @@ fn options(luck: &mut Luck) -> BTreeMap<String, String> {
     if luck.below(4) == 0 {
         set("max-epoch-size", one(luck, &[1, 8, 50]).to_string());
     }
-    if luck.below(3) == 0 {
+    if percent(luck, lean.slow_resync) {
         set("c-max-rate", one(luck, &[2_048, 8_192, 32_768]).to_string());
     }
     if luck.below(5) == 0 {
@@ -110,18 +127,19 @@ fn resource(
     number: usize,
     hosts: &[String],
     options: &BTreeMap<String, String>,
+    lean: &Lean,
 ) -> Resource {
     let mut order: Vec<String> = hosts.to_vec();
     luck.shuffle(&mut order);
-    let copies = one(luck, &[2, 2, 3]);
+    let copies = one(luck, lean.copies).min(hosts.len());
     let diskful: Vec<String> = order.drain(..copies).collect();
     let witness = copies == 2 && luck.below(12) > 0;
     let tiebreaker = (witness && !order.is_empty()).then(|| order.remove(0));
     order.retain(|_| luck.coin());
     // A volume needs more extents than the activity log has, or nothing ever leaves the log.
     let mut options = options.clone();
-    let size = match luck.below(10) {
-        0 => {
+    let size = match luck.below(100) {
+        n if n < lean.large => {
             options.insert("al-extents".to_owned(), "67".to_owned());
             512 * MIB
         }
@@ -131,17 +149,18 @@ fn resource(
         options.remove("c-max-rate");
     }
     Resource {
-        name: ["vol-a", "vol-b"][number].to_owned(),
+        name: ["vol-a", "vol-b", "vol-c", "vol-d"][number].to_owned(),
         size,
         volumes: one(luck, &[1, 1, 2]),
         diskful,
         tiebreaker,
         diskless: order,
+        storage: Storage::Disk,
         options,
     }
 }
 
-fn vms(luck: &Luck, resources: &[Resource]) -> Vec<Vm> {
+fn vms(luck: &Luck, resources: &[Resource], lean: &Lean) -> Vec<Vm> {
     let mut all = Vec::new();
     for (r, resource) in resources.iter().enumerate() {
         for volume in 0..resource.volumes {
@@ -150,8 +169,14 @@ fn vms(luck: &Luck, resources: &[Resource]) -> Vec<Vm> {
             if quiet && !all.is_empty() {
                 continue;
             }
-            let others = resource.tiebreaker.iter().chain(&resource.diskless);
-            let on: Vec<&String> = resource.diskful.iter().chain(others).collect();
+            let others = || resource.tiebreaker.iter().chain(&resource.diskless);
+            let mut on: Vec<&String> = resource.diskful.iter().chain(others()).collect();
+            if let Some(chance) = lean.diskless_vms
+                && others().next().is_some()
+                && percent(&mut luck, chance)
+            {
+                on = others().collect();
+            }
             let on = on[luck.below(on.len() as u64) as usize].clone();
             // One resource is Primary on one host at a time, for all its volumes.
             let on = all
@@ -163,13 +188,14 @@ fn vms(luck: &Luck, resources: &[Resource]) -> Vec<Vm> {
                 n => format!("{}/{n}", resource.name),
             };
             let name = format!("vm-{}", (b'a' + all.len() as u8) as char);
-            all.push(Vm { name, on, vdi, io: io(&mut luck, resource.size) });
+            all.push(Vm { name, on, vdi, io: io(&mut luck, resource.size, resources.len()) });
         }
     }
     all
 }
 
-fn io(luck: &mut Luck, size: u64) -> Io {
+/// `among` resources share what a pool is asked to do: many of them are no reason to run slower.
+fn io(luck: &mut Luck, size: u64, among: usize) -> Io {
     let most = one(luck, &[4, 4, 16, 64]) << 10;
     let span = one(luck, &[0, 0, 256 << 10, MIB, 4 * MIB]);
     Io {
@@ -179,7 +205,7 @@ fn io(luck: &mut Luck, size: u64) -> Io {
         discard: one(luck, &[0, 0, 0, 3, 10]),
         block: (4_096, most),
         depth: one(luck, &[1, 2, 8, 32]),
-        rate: one(luck, &[10, 30, 80, 150]),
+        rate: (one(luck, &[10, 30, 80, 150]) / (among as u32).max(1)).max(8),
         span: if span > size { 0 } else { span },
     }
 }

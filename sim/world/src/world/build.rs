@@ -4,19 +4,21 @@
 use super::resource::{Node, Resource, Vdi, View};
 use super::script::Script;
 use super::vm::Vm;
-use super::{Networks, World, options};
+use super::{Networks, World, commands, options, storage};
 use crate::check::Tally;
 use crate::check::quorum_is_exclusive::Exclusive;
 use crate::ledger::Ledger;
 use crate::log::Log;
 use crate::outcome::RunOptions;
+use crate::picture::Recorder;
 use drbd::core::config::{Config, PeerConfig, Quorum, RrConflict, VolumeConfig};
 use drbd::ids::{Uuid, VolumeNumber};
-use kernel::{Host, HostConfig, Region, SlotConfig, SlotPeer, Wire};
+use kernel::{Host, HostConfig, Region, ResFile, SlotConfig, SlotPeer, Wire};
 use models::disk::{Disk, Profile};
+use models::lvm::Lvm;
 use models::net::{HostId, Net, NetworkSettings, NicId};
 use models::{Hash64, Luck, SimTime, Span};
-use scenarios::{Do, Scenario};
+use scenarios::{Do, Scenario, Storage};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -97,15 +99,24 @@ fn config_of(
     config
 }
 
-fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &Config) -> Resource {
+fn resource_of(
+    said: &scenarios::Resource,
+    members: &[(usize, bool)],
+    config: &Config,
+    overcommitted: &[bool],
+) -> Resource {
     let (count, volumes) = (members.len(), usize::from(said.volumes));
     let node = |(host, diskful): &(usize, bool)| Node {
         host: *host,
         slot: 0,
         diskful: *diskful,
         view: View::new(count, volumes),
-        was_broken: false,
+        // A pool that promises more than it holds fails its copies by design.
+        was_broken: *diskful && overcommitted[*host],
         is_broken: false,
+        unwhole: false,
+        asked_alone: false,
+        asked_detach: false,
     };
     let notice = (config.ping_int_ms + config.ping_timeout_ms) * 1_000_000;
     let mut resource = Resource {
@@ -119,6 +130,10 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         exclusive: Exclusive::new(count, notice),
         notice,
         roles_changed: false,
+        past_saving: false,
+        forgot: false,
+        asked_suspension: false,
+        overruled: false,
         resynced: vec![false; volumes],
     };
     let copies = resource.copies();
@@ -132,18 +147,31 @@ struct Share {
     slots: Vec<SlotConfig>,
     uuids: Vec<Vec<Uuid>>,
     blocks: u64,
+    files: Vec<ResFile>,
+    lvm: Option<Lvm>,
 }
 
-fn slot_of(share: &mut Share, config: Config, port: u16, members: &[(usize, bool)]) -> SlotConfig {
+fn slot_of(
+    share: &mut Share,
+    config: Config,
+    storage: Storage,
+    (port, minor): (u16, u32),
+    members: &[(usize, bool)],
+) -> SlotConfig {
     let own = config.node.index();
     let lower = |v: &VolumeConfig| drbd::core::Resource::lower_blocks(v.size, config.max_peers);
     let mut regions = Vec::new();
-    for volume in &config.volumes {
-        let region = volume.diskful.then(|| {
-            let region = Region { start: share.blocks, len: lower(volume) };
-            share.blocks += region.len;
-            region
-        });
+    for (number, volume) in (0u16..).zip(&config.volumes) {
+        let len = lower(volume);
+        let thin = share.lvm.as_mut().filter(|_| storage == Storage::Thin && volume.diskful);
+        let region = match thin {
+            Some(lvm) => Some(storage::thin_volume(lvm, &config.name, number, len)),
+            None => volume.diskful.then(|| {
+                let region = Region { start: share.blocks, len };
+                share.blocks += region.len;
+                region
+            }),
+        };
         regions.push(region);
     }
     let at = |host: usize| SocketAddr::new(address(0, host), port);
@@ -153,7 +181,7 @@ fn slot_of(share: &mut Share, config: Config, port: u16, members: &[(usize, bool
         .filter(|(index, _)| *index != own)
         .map(|(index, (host, _))| SlotPeer { node: Resource::id(index), address: at(*host) })
         .collect();
-    SlotConfig { config, regions, listen: at(members[own].0), peers }
+    SlotConfig { config, regions, listen: at(members[own].0), peers, minor }
 }
 
 fn disk_of(scenario: &Scenario, blocks: u64, luck: Luck) -> Disk<drbd::page::Page> {
@@ -188,25 +216,59 @@ fn vm_of(scenario: &Scenario, index: usize, resources: &[Resource], luck: &Luck)
 fn shares_of(scenario: &Scenario, luck: &Luck) -> (Vec<Resource>, Vec<Share>) {
     let mut resources = Vec::new();
     let mut shares: Vec<Share> = scenario.pool.hosts.iter().map(|_| Share::default()).collect();
+    for (share, host) in shares.iter_mut().zip(&scenario.pool.hosts) {
+        (share.lvm, share.blocks) = storage::group(scenario, host);
+    }
     let mut births = luck.fork("uuid");
-    for (port, said) in (PORT..).zip(&scenario.resource) {
+    for (index, (port, said)) in (PORT..).zip(&scenario.resource).enumerate() {
+        let minor = commands::minor(scenario, index);
         let members = members(scenario, said);
         // Bit 0 says "was Primary"; values up to 4 have meanings of their own.
         let uuids: Vec<Uuid> =
             (0..said.volumes).map(|_| Uuid(births.u64() & !1 | 1 << 40)).collect();
         let config = config_of(scenario, said, &members, 0);
-        let mut resource = resource_of(said, &members, &config);
+        let over = |host| said.storage == Storage::Thin && storage::overcommits(scenario, host);
+        let promises_more: Vec<bool> = scenario.pool.hosts.iter().map(over).collect();
+        let mut resource = resource_of(said, &members, &config, &promises_more);
         for (own, (host, _)) in members.iter().enumerate() {
             let share = &mut shares[*host];
             resource.nodes[own].slot = share.slots.len();
             let config = config_of(scenario, said, &members, own);
-            let slot = slot_of(share, config, port, &members);
+            let slot = slot_of(share, config, said.storage, (port, minor), &members);
             share.slots.push(slot);
+            share.files.push(res_file_of(scenario, said, &members, own, (port, minor)));
             share.uuids.push(uuids.clone());
         }
         resources.push(resource);
     }
     (resources, shares)
+}
+
+/// The `.res` file of a resource for one of its hosts.
+fn res_file_of(
+    scenario: &Scenario,
+    said: &scenarios::Resource,
+    members: &[(usize, bool)],
+    own: usize,
+    (port, minor): (u16, u32),
+) -> ResFile {
+    let host = |(node, (host, diskful)): (usize, &(usize, bool))| {
+        let at = SocketAddr::new(address(0, *host), port);
+        commands::res_host(said, &scenario.pool.hosts[*host], node, at, *diskful)
+    };
+    let mut hosts: Vec<kernel::ResHost> = members.iter().enumerate().map(host).collect();
+    let own = hosts.remove(own);
+    let options = said.options.clone();
+    ResFile { name: said.name.clone(), options, minor, volumes: said.volumes, own, peers: hosts }
+}
+
+/// Connection tracking, if the pool has it.
+fn track(scenario: &Scenario, net: &mut Net<Wire>, host: HostId, luck: &Luck) {
+    let Some(max) = scenario.pool.conntrack_max else { return };
+    net.track(host, max, luck.fork_n("conntrack", u64::from(host.0)));
+    if let (Some(table), true) = (net.conntrack_mut(host), scenario.pool.drbd_notrack) {
+        (PORT..).take(scenario.resource.len()).for_each(|port| table.notrack(port));
+    }
 }
 
 /// One host, plugged into every network.
@@ -226,6 +288,7 @@ fn host_of(
         let address = address(number, index);
         nics.push(net.add_nic(id, *network, rate.saturating_mul(8), address));
     }
+    track(scenario, net, id, &luck);
     let disk = disk_of(scenario, share.blocks, luck.fork_n("disk", index as u64));
     let config = HostConfig {
         name: scenario.pool.hosts[index].clone(),
@@ -234,11 +297,17 @@ fn host_of(
         luck: luck.fork_n("host", index as u64),
         quirks: options.quirks,
     };
-    (Host::new(config, disk, share.slots, &share.uuids), nics)
+    let files = commands::files(&share.files);
+    let mut host = Host::new(config, disk, share.lvm, share.slots, &share.uuids);
+    *host.files_mut() = files;
+    (host, nics)
 }
 
 /// Is convergence demanded?
 fn heals(scenario: &Scenario) -> bool {
+    if crate::budget::beyond(scenario).is_some() {
+        return false;
+    }
     let asks = |name: &str| scenario.promise.iter().any(|p| p == name);
     scenario.heals || asks("io-resumes") || asks("resync-finishes")
 }
@@ -274,6 +343,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         now: 0,
         horizon: scenario.horizon,
         heals: heals(scenario),
+        safety_only: crate::budget::beyond(scenario).is_some(),
         healed: healed_at(scenario).filter(|_| heals(scenario)),
         convergence: None,
         net,
@@ -288,6 +358,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         homes: scenario.vm.iter().map(|vm| index_of(scenario, &vm.on)).collect(),
         boot_wanted: vec![false; count],
         script: Script::new(scenario),
+        orders: commands::Orders::default(),
         timers: Vec::new(),
         luck: luck.fork("plan"),
         hash: Hash64::new(),
@@ -299,6 +370,7 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         excused: Vec::new(),
         recovery: BTreeMap::new(),
         faults: BTreeMap::new(),
+        seen: super::marks::Seen::new(options.marks),
         failure: None,
         next_rest: super::rest::EVERY,
         stopping: false,
@@ -307,7 +379,8 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         queue: VecDeque::new(),
         arrivals: Vec::new(),
     };
-    world.begin();
+    world.begin_commands(scenario);
+    world.begin(options.marks);
     world
 }
 
@@ -325,10 +398,16 @@ fn slots_of(resources: &[Resource], hosts: usize) -> Vec<Vec<(usize, usize)>> {
 
 impl World {
     /// Power on, resources up, VMs started: the state in which scenarios begin.
-    fn begin(&mut self) {
+    fn begin(&mut self, marks: bool) {
+        if self.log.keeps_all() {
+            self.log.recorder = Some(Box::new(Recorder::new(self.cast())));
+        }
         for host in 0..self.hosts.len() {
             if self.log.keeps_all() {
                 self.hosts[host].trace();
+            }
+            if !marks {
+                self.hosts[host].mute_points();
             }
             self.hosts[host].start(SimTime(0), &mut self.net, &mut self.outs);
             self.collect(host);
@@ -338,6 +417,7 @@ impl World {
             self.start_vm(vm, self.homes[vm]);
         }
         self.begin_script();
+        self.look();
     }
 }
 

@@ -293,17 +293,23 @@ impl World {
         if let Some(since) = guest.moving_since.take() {
             self.recovered("vm-moved", self.now - since);
         }
-        // A slow workload pauses by itself.
-        let pause = 2_000_000_000 / u64::from(self.vms[vm].rate().max(1));
-        if away > OUTAGE.max(if self.vms[vm].rate() == 0 { 0 } else { pause }) {
+        if away > self.outage(vm) {
             self.recovered("io-back", away);
             self.log.add(self.now, What::Vm(vm as u16, VmNote::IoBack(away)));
         }
     }
 
+    /// Time without I/O that counts as an outage: a slow workload pauses by itself.
+    pub(super) fn outage(&self, vm: usize) -> u64 {
+        match self.vms[vm].rate() {
+            0 => OUTAGE,
+            rate => OUTAGE.max(2_000_000_000 / u64::from(rate)),
+        }
+    }
+
     fn check_exclusive(&mut self, at: usize, host: usize, flight: &Flight) {
         let resource = &self.resources[at];
-        if !resource.quorum {
+        if !resource.quorum || resource.forgot || resource.overruled {
             return;
         }
         let Some(node) = resource.node_on(host) else { return };
@@ -328,7 +334,7 @@ impl World {
         let Some(node) = self.resources[vdi.resource].node_on(host) else { return };
         let volume = vdi.volume.index();
         let pages = pages.unwrap_or_default();
-        if self.vms[vm].runaway.is_some() {
+        if self.vms[vm].runaway.is_some() || self.resources[vdi.resource].past_saving {
             return;
         }
         if pages.len() != flight.at.count as usize {
@@ -355,6 +361,9 @@ impl World {
             if let Err(wrong) = reads_are_fresh::check(ledger, found, || holders) {
                 let (resource, guest) = (&self.resources[vdi.resource].name, &self.vms[vm].name);
                 let name = self.hosts[host].name();
+                if let Some(recorder) = &mut self.log.recorder {
+                    recorder.broke_at(vdi.resource, volume, wrong.block);
+                }
                 let what = format!("{guest} on {name} read {resource}/{volume} {wrong}");
                 return self.fail(Class::Safety, reads_are_fresh::NAME, what, Some(vdi.resource));
             }

@@ -56,11 +56,11 @@ impl World {
                 self.note(&[6, host as u64, slot as u64, why as i8 as u64]);
             }
             What::Link(peer, up) => {
-                let (resource, host) = (self.slots[host][slot].0 as u16, host as u16);
-                self.log.add(self.now, Line::Link { host, resource, peer, up });
+                let ((at, node), host) = (self.slots[host][slot], host as u16);
+                let line = Line::Link { host, resource: at as u16, peer, up };
+                self.log.add(self.now, line);
                 self.note(&[12, host.into(), slot as u64, peer.index() as u64, up.into()]);
-                let event = if up { Event::LinkUp } else { Event::LinkDown };
-                self.saw_of(event, host.into(), resource.into(), Some(peer));
+                self.linked(at, node, peer, up);
             }
             What::Packet(peer, sent, packet) => {
                 let (resource, host) = (self.slots[host][slot].0 as u16, host as u16);
@@ -82,13 +82,27 @@ impl World {
                 self.saw(Event::Booted, host, None, None);
                 self.host_is_up(host);
             }
+            What::Printed { id, error, text } => self.printed(id, error, &text),
+            What::Exited { id, code } => self.exited(id, code),
+            What::Administered(deed) => {
+                let (resource, node) = self.slots[host][slot];
+                self.administered(resource, node, deed);
+            }
+            What::TakenDown => {
+                let (resource, node) = self.slots[host][slot];
+                self.taken_down(resource, node);
+            }
             What::MetadataWrite => {
                 let (resource, _) = self.slots[host][slot];
+                if let Some(recorder) = &mut self.log.recorder {
+                    recorder.metadata(self.now, host as u16, resource as u16);
+                }
                 self.saw(Event::MetadataWrite, host, Some(resource), None);
             }
             What::ShutDown => {
                 self.log.add(self.now, Line::Host(host as u16, "is off"));
                 self.note(&[9, host as u64]);
+                self.loses_power(host);
                 self.host_is_gone(host);
                 if std::mem::take(&mut self.boot_wanted[host]) {
                     self.hosts[host].boot(SimTime(self.now));
@@ -106,6 +120,7 @@ impl World {
             Notice::Role(role) => self.role(at, node, *role),
             Notice::Disk(volume, disk) => {
                 self.resources[at].nodes[node].view.disk[volume.index()] = *disk;
+                self.may_be_whole(at, node);
             }
             Notice::Quorum(volume, yes) => {
                 self.resources[at].nodes[node].view.quorum[volume.index()] = *yes;
@@ -119,6 +134,7 @@ impl World {
             }
             _ => {}
         }
+        self.look_for_marks(at);
         self.edge(host, at, &notice);
         let (host, resource) = (host as u16, at as u16);
         self.log.add(self.now, Line::Notice { host, resource, notice });
@@ -143,6 +159,19 @@ impl World {
         self.saw_of(event, host, at, peer);
     }
 
+    /// The link to a peer is up, or gone: the sockets said so, or the engine gave them up, which the
+    /// sockets do not tell.
+    fn linked(&mut self, at: usize, node: usize, peer: NodeId, up: bool) {
+        let place = &mut self.resources[at].nodes[node];
+        let was = std::mem::replace(&mut place.view.linked[peer.index()], up);
+        let host = place.host;
+        match (was, up) {
+            (false, true) => self.saw_of(Event::LinkUp, host, at, Some(peer)),
+            (true, false) => self.saw_of(Event::LinkDown, host, at, Some(peer)),
+            _ => {}
+        }
+    }
+
     fn saw_of(&mut self, event: Event, host: usize, at: usize, peer: Option<NodeId>) {
         let nodes = &self.resources[at].nodes;
         let peer = peer.and_then(|peer| nodes.get(peer.index())).map(|node| node.host);
@@ -157,6 +186,7 @@ impl World {
             leaving: self.hosts[host].power() != Power::Up,
             broken_here: resource.nodes[node].was_broken,
             broken_anywhere: resource.nodes.iter().any(|n| n.was_broken),
+            asked: resource.nodes[node].asked_alone,
         };
         if let Err(what) = no_forbidden_state::check(notice, context) {
             let what = format!("{} {}: {what}", self.hosts[host].name(), resource.name);
@@ -180,6 +210,9 @@ impl World {
         let lost = *was == ConnState::Connected && state != ConnState::Connected;
         *was = state;
         resource.roles_changed = true;
+        if !matches!(state, ConnState::Connecting | ConnState::Connected) {
+            self.linked(at, node, peer, false);
+        }
         let since = self.now - self.last_fault;
         if lost && self.last_fault > 0 && since < 60_000_000_000 {
             self.recovered("peer-lost", since);
@@ -220,6 +253,7 @@ impl World {
     /// The engines of a host are gone: nobody says so, but whoever looks can see it.
     pub(super) fn host_is_gone(&mut self, host: usize) {
         self.vms_died(host);
+        self.commands_died(host);
         for slot in 0..self.slots[host].len() {
             let (at, node) = self.slots[host][slot];
             let resource = &mut self.resources[at];
@@ -286,7 +320,7 @@ impl World {
     ) {
         let resource = &self.resources[at];
         let place = &resource.nodes[node];
-        if place.is_broken || !place.diskful {
+        if place.is_broken || !place.diskful || resource.past_saving {
             return;
         }
         let ledger = &resource.ledgers[volume];
@@ -301,6 +335,9 @@ impl World {
             Ok(checked) => self.tally.add(Promise::AckedWriteSurvives, checked),
             Err(wrong) => {
                 let name = host.name();
+                if let Some(recorder) = &mut self.log.recorder {
+                    recorder.broke_at(at, volume, wrong.block);
+                }
                 let what = format!("{name}'s copy of {}/{volume}, {when}: {wrong}", resource.name);
                 self.fail(Class::Safety, acked_write_survives::NAME, what, Some(at));
             }

@@ -6,22 +6,30 @@
 //! at rest. What hosts tell is handled in the order in which it was told, before the next source is
 //! served.
 
+mod beyond;
 mod build;
+mod commands;
 mod guests;
 mod heard;
+mod look;
+mod marks;
 mod options;
 mod plan;
 mod resource;
 mod rest;
 mod runaway;
 mod script;
+mod storage;
 mod story;
 #[cfg(test)]
 mod tests;
 mod vm;
 mod watch;
+#[cfg(test)]
+mod watch_tests;
 
 pub use build::build;
+pub use marks::SOMETIMES;
 
 use crate::check::{Promise, Tally};
 use crate::log::{Log, What};
@@ -63,6 +71,8 @@ enum Deed {
     StartVms(usize),
     /// `drbdadm adjust` on all hosts.
     Adjust,
+    /// Commands that conditions look at.
+    Poll,
 }
 
 /// See the module's text.
@@ -71,6 +81,8 @@ pub struct World {
     horizon: u64,
     /// Convergence is demanded of the plan.
     heals: bool,
+    /// The plan is beyond the budget, see [`crate::budget`].
+    safety_only: bool,
     /// When the plan has healed everything, if that is known.
     healed: Option<u64>,
     /// Was convergence demanded already, and when was it seen?
@@ -92,6 +104,7 @@ pub struct World {
     /// By host: power on again once it has shut down.
     boot_wanted: Vec<bool>,
     script: Script,
+    orders: commands::Orders,
     timers: Vec<(u64, Deed)>,
     luck: Luck,
     hash: Hash64,
@@ -103,6 +116,7 @@ pub struct World {
     excused: Vec<&'static str>,
     recovery: BTreeMap<&'static str, Vec<u64>>,
     faults: BTreeMap<&'static str, u64>,
+    seen: marks::Seen,
     failure: Option<Failure>,
     next_rest: u64,
     stopping: bool,
@@ -168,6 +182,7 @@ impl World {
             self.at_rest();
         }
         self.look_at_script();
+        self.look();
     }
 
     fn run_net(&mut self) {
@@ -193,7 +208,8 @@ impl World {
 
     /// Handles all that hosts have told, and what follows from it.
     fn settle(&mut self) {
-        self.script.stale |= !self.queue.is_empty();
+        // What is told for the log alone must not make conditions be looked at more often.
+        self.script.stale |= self.queue.iter().any(|(_, out)| !out.what.is_for_log());
         while let Some((host, out)) = self.queue.pop_front() {
             self.heard(usize::from(host), out);
         }
@@ -215,6 +231,9 @@ impl World {
     fn fail(&mut self, class: Class, promise: &'static str, what: String, resource: Option<usize>) {
         if self.failure.is_some() {
             return;
+        }
+        if let Some(recorder) = &mut self.log.recorder {
+            recorder.broke(resource);
         }
         self.log.add(self.now, What::Broken(format!("{promise}: {what}")));
         let (story, decision) = self.story(resource);
@@ -250,10 +269,16 @@ impl World {
         if self.failure.is_none() {
             self.last_look();
             self.end_of_script();
+            self.end_of_commands();
         }
         self.hash.add(self.net.hash());
         for host in &self.hosts {
             self.hash.add(host.disk().hash());
+        }
+        let recording = self.last_of_recording();
+        let mut points = vec![0; drbd::core::points::POINTS.len().div_ceil(64)];
+        for words in self.hosts.iter().map(Host::passed) {
+            points.iter_mut().zip(words).for_each(|(sum, word)| *sum |= word);
         }
         let log = self.log.lines(&self);
         Outcome {
@@ -265,7 +290,11 @@ impl World {
             excused: self.excused,
             recovery: self.recovery,
             faults: self.faults,
+            safety_only: self.safety_only,
+            points,
+            sometimes: self.seen.words(),
             log,
+            recording,
         }
     }
 

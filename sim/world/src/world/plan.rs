@@ -36,6 +36,7 @@ fn fault(action: &Do) -> Option<&'static str> {
         Do::DiskStall { .. } => "disk-stall",
         Do::BitRot { .. } => "bit-rot",
         Do::DiskLies { .. } => "disk-lies",
+        Do::FillConntrack { .. } => "fill-conntrack",
         Do::ClockStep { .. } => "clock-step",
         Do::MoveVm { .. } => "move-vm",
         _ => return None,
@@ -59,18 +60,23 @@ impl World {
     }
 
     /// Carries out one step.
-    pub(super) fn strike(&mut self, step: &Step) {
+    pub(super) fn strike(&mut self, index: usize, step: &Step) {
         let place = self.script.count;
         self.note(&[11, place]);
         let text = match &step.id {
             Some(id) => format!("{id}: {}", scenarios::describe_step(&step.action)),
             None => scenarios::describe_step(&step.action),
         };
+        if let Some(recorder) = &mut self.log.recorder {
+            recorder.struck(self.now, step.id.as_ref(), &step.action);
+        }
         self.log.add(self.now, What::Plan(text));
         if let Some(kind) = fault(&step.action) {
             *self.faults.entry(kind).or_default() += 1;
             self.last_fault = self.now;
         }
+        self.mark_fault(step);
+        self.weigh(&step.action);
         match &step.action {
             Do::PowerOff { host } => self.power_off(self.host_named(host)),
             Do::Boot { host } => self.boot(self.host_named(host)),
@@ -108,11 +114,23 @@ impl World {
             | Do::BitRot { .. }
             | Do::DiskLies { .. }
             | Do::DiskHonest { .. } => self.strike_disk(&step.action),
+            Do::FillConntrack { host, share, flush, lasts } => {
+                let host = net_id(self.host_named(host));
+                if let Some(table) = self.net.conntrack_mut(host) {
+                    table.fill(*share, SimTime(self.now) + Span(*lasts));
+                    if *flush {
+                        table.flush();
+                    }
+                }
+            }
             // DRBD runs on the monotonic clock; wall clocks belong to the processes of later
             // layers.
             Do::ClockStep { .. } => {}
             Do::MoveVm { vm, to } => self.move_vm(vm, to.as_deref()),
-            Do::Run { .. } => {}
+            Do::Run { on, command, .. } => {
+                let on = self.host_named(on);
+                self.run_command(index, step, on, command);
+            }
             Do::HealAll => self.heal_all(),
         }
     }
@@ -120,8 +138,13 @@ impl World {
     pub(super) fn perform(&mut self, deed: Deed) {
         match deed {
             Deed::Boot(host) => self.boot(host),
+            // Its network is gone already: it is to go down once it goes on.
+            Deed::ShutDown(host) if self.hosts[host].is_frozen() => {
+                self.later(1_000_000_000, Deed::ShutDown(host));
+            }
             Deed::ShutDown(host) => self.shut_down(host),
             Deed::StartVms(host) => self.start_dead_vms(host),
+            Deed::Poll => self.poll_commands(),
             Deed::Adjust => {
                 if self.healed.is_some_and(|healed| self.now >= healed) {
                     self.later(ADJUST_EVERY, Deed::Adjust);
@@ -147,19 +170,23 @@ impl World {
 
     fn power_off(&mut self, host: usize) {
         self.boot_wanted[host] = false;
+        self.loses_power(host);
         self.host_is_gone(host);
         self.hosts[host].power_off(SimTime(self.now), &mut self.net);
         self.timers.retain(|(_, d)| *d != Deed::Boot(host) && *d != Deed::ShutDown(host));
     }
 
     fn boot(&mut self, host: usize) {
-        self.boot_wanted[host] = matches!(self.hosts[host].power(), Power::ShuttingDown(_));
+        let leaving = self.timers.iter().any(|(_, deed)| *deed == Deed::ShutDown(host));
+        let going_down = matches!(self.hosts[host].power(), Power::ShuttingDown(_));
+        self.boot_wanted[host] = leaving || going_down;
         self.hosts[host].boot(SimTime(self.now));
     }
 
     fn crash(&mut self, host: usize) {
         if self.hosts[host].has_kernel() {
             self.host_is_gone(host);
+            self.timers.retain(|(_, deed)| *deed != Deed::ShutDown(host));
             self.hosts[host].crash(SimTime(self.now), &mut self.net);
             self.later(1_000_000_000, Deed::Boot(host));
         }
@@ -309,6 +336,7 @@ impl World {
         let node = resource.node_on(host)?;
         resource.nodes[node].was_broken = true;
         resource.nodes[node].is_broken = true;
+        resource.nodes[node].unwhole = resource.nodes[node].diskful;
         for ledger in &mut resource.ledgers {
             ledger.distrust(Resource::id(node));
         }
@@ -319,10 +347,12 @@ impl World {
         let Some(node) = self.resources[at].node_on(host) else { return };
         let slot = self.resources[at].nodes[node].slot;
         self.hosts[host].set_failing(slot, false, false);
+        self.hosts[host].give_room(SimTime(self.now));
         self.resources[at].nodes[node].is_broken = false;
         for ledger in &mut self.resources[at].ledgers {
             ledger.trust(Resource::id(node));
         }
+        self.may_be_whole(at, node);
     }
 
     fn honest(&mut self, host: usize) {
@@ -387,6 +417,9 @@ impl World {
         for host in 0..self.hosts.len() {
             debug_assert_eq!(net_id(host).0 as usize, host);
             self.thaw(host);
+            if let Some(table) = self.net.conntrack_mut(net_id(host)) {
+                table.fill(0, SimTime(self.now));
+            }
             self.hosts[host].disk_mut().unstall(SimTime(self.now));
             self.honest(host);
             self.boot(host);

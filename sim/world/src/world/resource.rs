@@ -21,6 +21,12 @@ pub struct Node {
     pub was_broken: bool,
     /// The plan is breaking its disk now.
     pub is_broken: bool,
+    /// It broke its disk, and it has not been UpToDate on a good disk since.
+    pub unwhole: bool,
+    /// An administrator made it StandAlone, or took it down.
+    pub asked_alone: bool,
+    /// An administrator detached its disk.
+    pub asked_detach: bool,
 }
 
 /// What an engine said, notice by notice.
@@ -34,6 +40,8 @@ pub struct View {
     pub quorum: Vec<bool>,
     /// Connection, by node id.
     pub conn: Vec<ConnState>,
+    /// Both sockets are up and the engine has not given them up, by node id.
+    pub linked: Vec<bool>,
     /// Replication, by node id and volume.
     pub repl: Vec<Vec<ReplState>>,
     /// When the last resync into this node began, until it is done, by node id and volume.
@@ -48,6 +56,7 @@ impl View {
             disk: vec![DiskState::Diskless; volumes],
             quorum: vec![false; volumes],
             conn: vec![ConnState::StandAlone; nodes],
+            linked: vec![false; nodes],
             repl: vec![vec![ReplState::Off; volumes]; nodes],
             target_since: vec![vec![None; volumes]; nodes],
         }
@@ -76,6 +85,14 @@ pub struct Resource {
     pub exclusive: Exclusive,
     /// A role or connection changed since the last look.
     pub roles_changed: bool,
+    /// Beyond the budget: nothing is owed of its data any more, see [`crate::budget`].
+    pub past_saving: bool,
+    /// Beyond the budget: metadata may be gone, and with it what votes are counted from.
+    pub forgot: bool,
+    /// An administrator suspended its I/O.
+    pub asked_suspension: bool,
+    /// An administrator took other data than the rules would have.
+    pub overruled: bool,
     /// By volume: a resync ended since copies were last compared, so compare everything.
     pub resynced: Vec<bool>,
 }

@@ -22,6 +22,7 @@ impl World {
         self.next_rest = self.now + EVERY;
         // What a condition says of time changes by itself.
         self.script.stale = true;
+        self.look_at_engines();
         self.check_exclusive_writers();
         for at in 0..self.resources.len() {
             self.look_at(at, false);
@@ -47,7 +48,7 @@ impl World {
     fn check_exclusive_writers(&mut self) {
         for at in 0..self.resources.len() {
             let resource = &mut self.resources[at];
-            if !resource.quorum {
+            if !resource.quorum || resource.forgot || resource.overruled {
                 continue;
             }
             self.tally.add(Promise::QuorumIsExclusive, 1);
@@ -132,6 +133,9 @@ impl World {
         for a in 0..views.len() {
             for b in a + 1..views.len() {
                 let broken = |n: usize| self.resources[at].nodes[n].is_broken;
+                if self.resources[at].past_saving {
+                    return;
+                }
                 if !up_to_date(a) || !up_to_date(b) || broken(a) || broken(b) {
                     continue;
                 }
@@ -173,6 +177,9 @@ impl World {
         match identical::check(blocks.iter().copied(), skip, stored) {
             Ok(checked) => self.tally.add(Promise::UptodateMeansIdentical, checked),
             Err(differs) => {
+                if let Some(recorder) = &mut self.log.recorder {
+                    recorder.broke_at(at, volume, differs.block);
+                }
                 let what = format!(
                     "{}/{volume} block {:#x}: {} holds {}, {} holds {}; both UpToDate",
                     resource.name,
@@ -197,6 +204,9 @@ impl World {
 
     /// Why a resource may have stayed broken, if it may.
     fn excuse_for(&self, at: usize) -> Option<&'static str> {
+        if let Some(reason) = self.left_so(at) {
+            return Some(reason);
+        }
         let resource = &self.resources[at];
         let copies = resource.nodes.iter().filter(|n| n.diskful);
         let on = copies.clone().filter(|n| self.hosts[n.host].is_acting()).count();

@@ -1,7 +1,7 @@
 //! The plan as it unfolds: which step is due when, what steps and expectations wait for. Pure; what
 //! conditions see, [`super::watch`] asks of the world.
 
-use scenarios::{Condition, Event, Expect, Expectation, Fact, Scenario, Step};
+use scenarios::{Condition, Do, Event, Expect, Expectation, Fact, Scenario, Step};
 use std::collections::BTreeSet;
 
 /// What a condition has counted since it is watched.
@@ -109,6 +109,11 @@ impl Script {
         deadlines.map(|at| at.saturating_add(1)).min().unwrap_or(u64::MAX).min(step)
     }
 
+    /// Is an expectation's time over, though nothing else may have happened?
+    pub fn is_late(&self, now: u64) -> bool {
+        self.watched.iter().filter_map(Watched::deadline).any(|deadline| now > deadline)
+    }
+
     /// Takes the next step that is due.
     pub fn take(&mut self, now: u64) -> Option<usize> {
         let first = *self.timed.first().filter(|(at, _)| *at <= now)?;
@@ -123,6 +128,9 @@ impl Script {
         let step = &self.steps[index];
         self.left -= usize::from(!step.optional);
         self.struck.extend(step.id.clone());
+        if step.action == Do::HealAll {
+            self.give_up_optional();
+        }
         let struck =
             |step: &Option<String>| step.as_ref().is_some_and(|step| self.struck.contains(step));
         let mut timed = Vec::new();
@@ -151,6 +159,16 @@ impl Script {
         }
     }
 
+    /// Everything is healed, and stays so: an optional step that waited for its moment until now,
+    /// or whose moment came and whose wait is not over, does not strike any more. One that comes
+    /// after a step which is still to strike (the healing itself, say) is not touched.
+    fn give_up_optional(&mut self) {
+        let steps = &self.steps;
+        self.waiting.retain(|waiting| !steps[waiting.step].optional || waiting.watch.is_none());
+        let fixed = |step: &Step| !step.optional || step.when.time().is_some();
+        self.timed.retain(|(_, step)| fixed(&steps[*step]));
+    }
+
     /// The run begins: what waits for no step is watched from now on.
     pub fn begin(&mut self, fresh: impl Fn(&Condition) -> Watch) {
         for waiting in &mut self.waiting {
@@ -161,10 +179,10 @@ impl Script {
         }
         let empty = self.steps.is_empty();
         for watched in &mut self.watched {
-            let within = matches!(watched.expect.kind, Expectation::Within(_));
+            let lasts = watched.expect.kind == Expectation::Always;
             if watched.expect.after.is_none() {
                 watched.watch = Some(fresh(&watched.expect.that));
-                watched.since = (within && empty).then_some(0);
+                watched.since = (!lasts && empty).then_some(0);
             }
         }
     }
@@ -219,3 +237,8 @@ fn bit(fact: &Fact) -> u32 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod healed;
+#[cfg(test)]
+mod tests;

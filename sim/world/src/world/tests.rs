@@ -10,7 +10,8 @@ const SECOND: u64 = 1_000_000_000;
 
 fn options(seed: u64) -> RunOptions {
     let wall_limit = Duration::from_secs(120);
-    RunOptions { seed, quirks: drbd::quirks::Quirks::default(), keep_log: false, wall_limit }
+    let quirks = drbd::quirks::Quirks::default();
+    RunOptions { seed, quirks, keep_log: false, wall_limit, marks: true }
 }
 
 /// Three hosts, two volumes, no faults.
@@ -70,6 +71,39 @@ fn keeping_the_log_changes_nothing_but_the_log() {
     assert_eq!(plain.trace_hash, kept.trace_hash);
     assert!(plain.log.is_empty() && kept.log.len() > 1_000);
     assert!(kept.log.is_sorted_by_key(|line| line.at));
+}
+
+#[test]
+fn marks_change_nothing_but_the_marks() {
+    let scenario = crate::swarm::draw(5);
+    let with = run(&scenario, &options(5));
+    let without = run(&scenario, &RunOptions { marks: false, ..options(5) });
+    assert_eq!((with.trace_hash, with.events), (without.trace_hash, without.events));
+    let count = |words: &[u64]| words.iter().map(|word| word.count_ones()).sum::<u32>();
+    assert!(count(&with.points) > 10 && count(&with.sometimes) > 3);
+    assert_eq!((count(&without.points), count(&without.sometimes)), (0, 0));
+}
+
+/// What a plan beyond the budget may lose is not asked for; what may never happen is.
+#[test]
+fn beyond_the_budget_only_safety_is_asked() {
+    let (host, resource) = (|| "alpha".to_owned(), || "vol-a".to_owned());
+    let mut scenario = with(
+        calm(60),
+        &[
+            (5, Do::DiskLies { host: host() }),
+            (8, Do::PowerOff { host: host() }),
+            (9, Do::BitRot { host: "bravo".to_owned(), resource: resource(), blocks: 9 }),
+            (10, Do::PowerOff { host: "bravo".to_owned() }),
+        ],
+    );
+    scenario.heals = true;
+    let outcome = run(&scenario, &options(7));
+    passes(&outcome);
+    assert!(outcome.safety_only);
+    assert_eq!(outcome.promises["io-resumes"], 0, "the VMs are off, and nobody asks");
+    assert!(outcome.promises["one-primary"] > 0 && outcome.promises["acked-write-survives"] > 0);
+    assert!(!run(&calm(5), &options(7)).safety_only);
 }
 
 #[test]

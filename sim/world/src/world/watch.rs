@@ -19,7 +19,8 @@ impl World {
         script.begin(|condition| fresh(self, condition));
         self.script = script;
         for host in &mut self.hosts {
-            host.watch_metadata(self.script.listens(Event::MetadataWrite));
+            let wanted = self.script.listens(Event::MetadataWrite) || self.log.keeps_all();
+            host.watch_metadata(wanted);
         }
     }
 
@@ -30,7 +31,7 @@ impl World {
             script.strikes(index, self.now, |condition| fresh(self, condition));
             let step = script.steps[index].clone();
             self.script = script;
-            self.strike(&step);
+            self.strike(index, &step);
             if self.script.left == 0 && self.heals && self.healed.is_none() {
                 self.healed = Some(self.now);
             }
@@ -65,7 +66,8 @@ impl World {
 
     /// Looks at all conditions, if anything may have changed.
     pub(super) fn look_at_script(&mut self) {
-        if !std::mem::take(&mut self.script.stale) || !self.script.is_watching() {
+        let stale = std::mem::take(&mut self.script.stale) || self.script.is_late(self.now);
+        if !stale || !self.script.is_watching() {
             return;
         }
         let mut place = 0;
@@ -105,7 +107,7 @@ impl World {
                 watched.over = true;
                 self.unmet(place, "no longer holds");
             }
-            Expectation::Never if holds => {
+            Expectation::Never if holds && since.is_some() => {
                 watched.over = true;
                 self.unmet(place, "was seen");
             }
@@ -172,6 +174,7 @@ impl World {
         let guest = |name: &String| vm_named(name).map(|vm| (vm, &self.vms[vm]));
         match fact {
             Fact::Event { nth, .. } => seen >= *nth,
+            Fact::Command { .. } => self.answered(fact),
             Fact::Power { host, is } => {
                 let host = self.hosts.iter().find(|h| h.name() == host);
                 host.is_some_and(|host| is.iter().any(|word| word == power(host)))

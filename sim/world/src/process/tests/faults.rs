@@ -208,13 +208,11 @@ enum Mixed {
     Number,
 }
 
-impl From<Bytes> for Mixed {
-    fn from(bytes: Bytes) -> Self {
+impl Payload for Mixed {
+    fn from_bytes(bytes: Bytes) -> Self {
         Mixed::Bytes(bytes)
     }
-}
 
-impl Payload for Mixed {
     fn into_bytes(self) -> Option<Bytes> {
         match self {
             Mixed::Bytes(bytes) => Some(bytes),
