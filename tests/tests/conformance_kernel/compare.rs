@@ -154,8 +154,8 @@ fn boots(script: &Script, step: &str, host: &str) -> bool {
 /// `ok`, DRBD's number of a refusal, or the exit code.
 fn verdict(exit: Option<i32>, said: &[String]) -> String {
     let number = said.iter().find_map(|line| {
-        let from = line.find("(-")?;
-        line[from + 1..].split_once(')').map(|(number, _)| number.to_owned())
+        let (_, rest) = line.split_once(" failed: (").or_else(|| line.split_once("Failure: ("))?;
+        rest.split_once(')').map(|(number, _)| number.to_owned())
     });
     match (exit, number) {
         (Some(0), _) => "ok".to_owned(),

@@ -93,6 +93,7 @@ impl Pair {
             net.add_nic(host, network, 0, ip(own));
             let at = |host| SocketAddr::new(ip(host), 7789);
             let slot = SlotConfig {
+                minor: 0,
                 config: config.clone(),
                 regions: vec![Some(Region { start: 0, len })],
                 listen: at(own),
