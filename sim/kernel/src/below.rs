@@ -100,6 +100,9 @@ impl Below {
     ) -> Option<Output> {
         let volumes = self.volumes.as_deref_mut()?;
         volumes.lvm.set_open(open);
+        // A command that commits a pool's metadata flushes the data first (Linux 5.5): else a
+        // volume could find, after a power loss, what another had in the same chunk.
+        self.disk.write_back();
         let output = run(&mut volumes.lvm, argv);
         volumes.dm.changed(now, &mut volumes.lvm, &mut volumes.effects);
         self.carry_out(now);

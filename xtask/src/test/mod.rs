@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that CI runs, part by part, each with its minutes, and one plain
 //! last line.
 
+mod apt;
 mod cargo;
 mod guests;
 mod parts;

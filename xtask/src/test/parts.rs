@@ -4,7 +4,7 @@ use anyhow::Result;
 use std::process::{Command, Stdio};
 
 use super::cargo::{number_before, output, succeeds, tests};
-use super::{Counts, Part, guests, pictures, replay, simulated};
+use super::{Counts, Part, apt, guests, pictures, replay, simulated};
 use crate::build::{cargo, cargo_sim, sim_target};
 use crate::tidy;
 
@@ -17,7 +17,7 @@ pub const PARTS: &[Part] = &[
     Part { name: "clippy-sim", what: "no warning in the simulated build", run: clippy_sim },
     Part { name: "unit", what: "unit and property tests, host build", run: unit },
     Part { name: "unit-sim", what: "unit and property tests, simulated build", run: unit_sim },
-    Part { name: "conformance", what: "the door in both worlds", run: conformance },
+    Part { name: "conformance", what: "door and drbdadm beside reality", run: conformance },
     Part {
         name: "scenarios",
         what: "every scenario and 50 drawn plans",
@@ -109,11 +109,20 @@ fn unit_sim() -> Result<Counts> {
     tests(command.args(["--tests", "--no-fail-fast"]))
 }
 
-/// The same cases on the host and in the simulation; each build says its own counts.
+/// The same cases of the door on the host and in the simulation, and drbdadm beside the real one;
+/// each says its own counts.
 fn conformance() -> Result<Counts> {
     let mut counts = Counts::default();
-    for (world, mut command) in [("real", cargo_host_test()), ("sim", cargo_sim("test"))] {
-        command.args(["--package", "tests", "--test", "conformance", "--", "--nocapture"]);
+    if !apt::starts("drbdadm") {
+        apt::install("drbd-utils");
+    }
+    let runs = [
+        ("real", cargo_host_test(), "conformance"),
+        ("sim", cargo_sim("test"), "conformance"),
+        ("drbdadm", cargo_host_test(), "conformance_drbd"),
+    ];
+    for (world, mut command, test) in runs {
+        command.args(["--package", "tests", "--test", test, "--", "--nocapture"]);
         let (good, text) = output(&mut command)?;
         let mark = format!("conformance[{world}]: ");
         match text.lines().find_map(|line| line.split_once(&mark)) {
@@ -121,13 +130,11 @@ fn conformance() -> Result<Counts> {
                 println!("{mark}{sums}");
                 counts.add(sums_of(sums, &text, world));
             }
-            None => {
-                counts.add(Counts::fail(format!("the {world} build said no `{mark}N passed, …`")))
-            }
+            None => counts.add(Counts::fail(format!("{world} said no `{mark}N passed, …`"))),
         }
         if !good {
             println!("{text}");
-            counts.add(Counts::fail(format!("conformance in the {world} build failed")));
+            counts.add(Counts::fail(format!("conformance[{world}] failed")));
         }
     }
     Ok(counts)

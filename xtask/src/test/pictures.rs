@@ -5,8 +5,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::Counts;
 use super::cargo::output;
+use super::{Counts, apt};
 use crate::build::{sim_target, simulator};
 
 /// Names of the browser.
@@ -38,21 +38,13 @@ const RUNS: &[(&[&str], bool)] = &[
 
 /// A browser, installed where that is allowed; the error is the reason of a skip.
 fn browser() -> std::result::Result<&'static str, &'static str> {
-    let there = |name: &&&str| {
-        let mut probe = Command::new(name);
-        probe.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        probe.status().is_ok_and(|status| status.success())
-    };
-    if let Some(name) = BROWSERS.iter().find(there) {
-        return Ok(name);
-    }
-    let user = Command::new("id").arg("-u").output();
-    if user.is_ok_and(|it| it.stdout == b"0\n") {
-        let mut apt = Command::new("apt-get");
-        apt.args(["install", "-y", "--no-install-recommends", "chromium"]);
-        let _ = apt.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    }
-    BROWSERS.iter().find(there).copied().ok_or("chromium is not installed")
+    let there = || BROWSERS.iter().find(|name| apt::starts(name)).copied();
+    there()
+        .or_else(|| {
+            apt::install("chromium");
+            there()
+        })
+        .ok_or("chromium is not installed")
 }
 
 /// Opens the page of each run.

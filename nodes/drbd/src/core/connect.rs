@@ -531,52 +531,60 @@ impl Resource {
                 self.notice(Notice::Note("Unrelated data, aborting!".to_owned()));
                 Some(Refusal::HandshakeDisconnect)
             }
-            Outcome::Target(_) if primary && self.outranks(c, v) => {
-                reach!(self, RefusedOutranks);
-                self.assert_generation(v);
-                Some(Refusal::HandshakeRetry)
-            }
-            Outcome::Target(_) if primary && self.is_lost_after_sb(verdict) => {
-                Some(self.give_up_after_sb())
-            }
-            Outcome::Target(_) if primary && self.devices[v].disk >= DiskState::Consistent => {
-                let resists = self.resists_being_overwritten(c, v);
-                if resists {
-                    reach!(self, RefusedConflict);
-                }
-                resists.then(|| self.rr_conflict())
-            }
-            Outcome::Target(_) if self.follows_elsewhere(c, v) => {
-                reach!(self, RefusedElsewhere);
-                Some(Refusal::HandshakeRetry)
-            }
-            Outcome::Target(_) if primary && self.peer_moved_on(c, v) => {
-                reach!(self, RefusedMovedOn);
-                Some(self.rr_conflict())
-            }
-            Outcome::Target(_) if primary && self.is_elsewhere(c, v) => {
-                match self.is_outranked(c, v) {
-                    true => Some(self.rr_conflict()),
-                    false => Some(Refusal::HandshakeRetry),
-                }
-            }
-            // Who has to step down says so itself.
-            Outcome::Source(_) if self.is_lost_after_sb(verdict) => None,
-            Outcome::Source(_) if self.conns[c].volumes[v].state?.role == Role::Primary => {
-                if self.is_violent() {
-                    return None;
-                }
-                let good = self.conns[c].volumes[v].state?.disk >= DiskState::Consistent;
-                if good {
-                    reach!(self, RefusedPeerPrimary);
-                }
-                match self.is_outranked(c, v) {
-                    true => good.then_some(Refusal::HandshakeRetry),
-                    false => good.then(|| self.rr_refusal()),
-                }
-            }
+            Outcome::Target(_) => self.target_refusal(c, v, verdict),
+            Outcome::Source(_) => self.source_refusal(c, v, verdict),
             Outcome::None if primary && self.peer_moved_on(c, v) => Some(self.rr_conflict()),
             _ => None,
+        }
+    }
+
+    /// Why this node does not become the target.
+    fn target_refusal(&mut self, c: usize, v: usize, verdict: Verdict) -> Option<Refusal> {
+        let primary = self.role == Role::Primary;
+        if primary && self.outranks(c, v) {
+            reach!(self, RefusedOutranks);
+            self.assert_generation(v);
+            return Some(Refusal::HandshakeRetry);
+        }
+        if primary && self.is_lost_after_sb(verdict) {
+            return Some(self.give_up_after_sb());
+        }
+        if primary && self.devices[v].disk >= DiskState::Consistent {
+            let resists = self.resists_being_overwritten(c, v);
+            if resists {
+                reach!(self, RefusedConflict);
+            }
+            return resists.then(|| self.rr_conflict());
+        }
+        if self.follows_elsewhere(c, v) {
+            reach!(self, RefusedElsewhere);
+            return Some(Refusal::HandshakeRetry);
+        }
+        if primary && self.peer_moved_on(c, v) {
+            reach!(self, RefusedMovedOn);
+            return Some(self.rr_conflict());
+        }
+        let elsewhere = primary && self.is_elsewhere(c, v);
+        elsewhere.then(|| match self.is_outranked(c, v) {
+            true => self.rr_conflict(),
+            false => Refusal::HandshakeRetry,
+        })
+    }
+
+    /// Why this node does not become the source.
+    fn source_refusal(&mut self, c: usize, v: usize, verdict: Verdict) -> Option<Refusal> {
+        let peer = self.conns[c].volumes[v].state?;
+        // Who has to step down says so itself.
+        if self.is_lost_after_sb(verdict) || peer.role != Role::Primary || self.is_violent() {
+            return None;
+        }
+        let good = peer.disk >= DiskState::Consistent;
+        if good {
+            reach!(self, RefusedPeerPrimary);
+        }
+        match self.is_outranked(c, v) {
+            true => good.then_some(Refusal::HandshakeRetry),
+            false => good.then(|| self.rr_refusal()),
         }
     }
 

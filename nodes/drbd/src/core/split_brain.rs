@@ -28,9 +28,9 @@ pub fn settle(me: &Side, peer: &Side, policies: &AfterSb, verdict: Verdict) -> V
     }
 }
 
-/// The verdict of two copies that split and follow one Primary, which reads the one that is UpToDate
-/// and holds the other for Outdated: the pool goes on with what the Primary reads, and the link
-/// would be tried again for ever. (DRBD ends it for good, see `is_unsettled`.)
+/// The verdict of two copies that split and follow one Primary, which reads the one that is
+/// UpToDate and holds the other for Outdated: the pool goes on with what the Primary reads, and the
+/// link would be tried again for ever. (DRBD ends it for good, see `is_unsettled`.)
 pub fn led(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     let Outcome::SplitBrain(auto) = verdict.outcome else { return verdict };
     let bits = if auto { Bits::Use } else { Bits::All };

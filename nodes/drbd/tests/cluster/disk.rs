@@ -14,8 +14,7 @@ pub enum Loss {
     /// Each block of it is lost or not, as luck has it.
     Luck(u64),
     /// As with luck; a write behind a flush may be carried out, too, and a block of the activity
-    /// log may be half written. (Only one of the tests that share this file asks for it.)
-    #[allow(dead_code)]
+    /// log may be half written.
     Torn(u64),
 }
 

@@ -3,6 +3,7 @@
 
 mod admin;
 mod cluster;
+mod crash;
 mod disk;
 mod histories;
 mod luck;

@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Commands of administrators have this bit in the number that the engine answers with.
 pub(super) const OWN_EXEC: u64 = OWN | 1 << 42;
 
-/// From fork to the first call into the kernel, as measured with drbd-utils 9.22 on an idle machine:
+/// From fork to the first call into the kernel, as measured with drbd-utils 9.22 on an idle
+/// machine:
 /// ten `drbdadm --dry-run up` took 69 ms, ten of `drbdsetup` 26 ms, ten of `drbdmeta` 55 ms.
 const DRBDADM: Span = Span::ms(7);
 const DRBDSETUP: Span = Span::us(2_600);

@@ -19,7 +19,8 @@ pub(super) type Parsed<T> = Result<T, Error>;
 /// `include` within `include` goes no deeper.
 const DEPTH: usize = 10;
 
-const TOP: &str = "global | common | resource | skip | include |\n\trequire-drbd-module-version-{eq,ne,gt,ge,lt,le}";
+const TOP: &str = "global | common | resource | skip | include |\n\
+                   \trequire-drbd-module-version-{eq,ne,gt,ge,lt,le}";
 const IN_RESOURCE: &str = "protocol | on | disk | net | syncer | startup | handlers | connection \
                            | ignore-on | stacked-on-top-of | skip";
 const IN_HOST: &str = "disk | device | address | meta-disk | flexible-meta-disk | node-id | skip";

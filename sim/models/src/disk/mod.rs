@@ -423,6 +423,14 @@ impl<C: Clone + Default> Disk<C> {
         self.faults.lying_flush = lying;
     }
 
+    /// What was acknowledged is on the medium at once, as after a flush: for a command that waits
+    /// for one.
+    pub fn write_back(&mut self) {
+        if !self.faults.lying_flush {
+            self.cache.flush(self.cache.mark());
+        }
+    }
+
     /// Changes how many blocks a thin volume can map.
     pub fn set_thin_limit(&mut self, limit: Option<u64>) {
         self.profile.thin_limit = limit;

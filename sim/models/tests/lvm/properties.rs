@@ -97,6 +97,8 @@ impl Storm {
             90..=94 => self.discard(of),
             95..=96 if self.volumes.len() < 6 => self.snapshot(of),
             97 if self.volumes.len() > 2 => {
+                // As LVM does it: the pool flushes before it commits that the volume is gone.
+                self.flush(of);
                 let (id, _) = self.volumes.remove(of.max(2));
                 self.lab.lvm.group_mut("vg").expect("the group").remove(id);
                 self.lab.changed();

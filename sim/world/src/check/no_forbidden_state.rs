@@ -5,8 +5,9 @@
 //! * A connection StandAlone that nobody asked for, in a resource with quorum and `rr-conflict
 //!   retry-connect`: it means split brain or unrelated data, which quorum exists to prevent. (With
 //!   `rr-conflict disconnect` it may also mean that a Primary which lost quorum met its successor.)
-//!   Exempt are hosts that are shutting down, hosts on which an administrator asked for it, and resources one of whose disks the plan broke (a
-//!   copy that lost what it had said it holds may look unrelated).
+//!   Exempt are hosts that are shutting down, hosts on which an administrator asked for it, and
+//!   resources one of whose disks the plan broke (a copy that lost what it had said it holds may
+//!   look unrelated).
 //! * A disk Failed on a host whose disk the plan did not break.
 
 use drbd::core::event::Notice;

@@ -159,8 +159,8 @@ impl World {
         self.saw_of(event, host, at, peer);
     }
 
-    /// The link to a peer is up, or gone: the sockets said so, or the engine gave them up, which the
-    /// sockets do not tell.
+    /// The link to a peer is up, or gone: the sockets said so, or the engine gave them up, which
+    /// the sockets do not tell.
     fn linked(&mut self, at: usize, node: usize, peer: NodeId, up: bool) {
         let place = &mut self.resources[at].nodes[node];
         let was = std::mem::replace(&mut place.view.linked[peer.index()], up);

@@ -90,39 +90,21 @@ impl World {
                 self.hosts[host].freeze(SimTime(self.now), &mut self.net);
             }
             Do::Thaw { host } => self.thaw(self.host_named(host)),
-            Do::Cut { from, to, network, both } => {
-                self.cut_ways(from, to, network.as_deref(), *both, true);
-            }
-            Do::Mend { from, to, network, both } => {
-                self.cut_ways(from, to, network.as_deref(), *both, false);
-            }
-            Do::Isolate { host, network } => self.isolate(host, network.as_deref(), true),
-            Do::Rejoin { host, network } => self.isolate(host, network.as_deref(), false),
-            Do::SwitchOff { network } => self.switch(network, false),
-            Do::SwitchOn { network } => self.switch(network, true),
-            Do::Loss { network, ppm } => {
-                let id = self.networks.ids[self.network_named(network)];
-                self.net.network_mut(id).loss_ppm = *ppm;
-            }
-            Do::Latency { network, latency } => {
-                let id = self.networks.ids[self.network_named(network)];
-                self.net.network_mut(id).latency = Span(latency.0)..=Span(latency.1);
-            }
+            Do::Cut { .. }
+            | Do::Mend { .. }
+            | Do::Isolate { .. }
+            | Do::Rejoin { .. }
+            | Do::SwitchOff { .. }
+            | Do::SwitchOn { .. }
+            | Do::Loss { .. }
+            | Do::Latency { .. }
+            | Do::FillConntrack { .. } => self.strike_network(&step.action),
             Do::DiskError { .. }
             | Do::DiskRepair { .. }
             | Do::DiskStall { .. }
             | Do::BitRot { .. }
             | Do::DiskLies { .. }
             | Do::DiskHonest { .. } => self.strike_disk(&step.action),
-            Do::FillConntrack { host, share, flush, lasts } => {
-                let host = net_id(self.host_named(host));
-                if let Some(table) = self.net.conntrack_mut(host) {
-                    table.fill(*share, SimTime(self.now) + Span(*lasts));
-                    if *flush {
-                        table.flush();
-                    }
-                }
-            }
             // DRBD runs on the monotonic clock; wall clocks belong to the processes of later
             // layers.
             Do::ClockStep { .. } => {}
@@ -255,6 +237,39 @@ impl World {
     }
 
     // ---- network ----
+
+    fn strike_network(&mut self, action: &Do) {
+        match action {
+            Do::Cut { from, to, network, both } => {
+                self.cut_ways(from, to, network.as_deref(), *both, true);
+            }
+            Do::Mend { from, to, network, both } => {
+                self.cut_ways(from, to, network.as_deref(), *both, false);
+            }
+            Do::Isolate { host, network } => self.isolate(host, network.as_deref(), true),
+            Do::Rejoin { host, network } => self.isolate(host, network.as_deref(), false),
+            Do::SwitchOff { network } => self.switch(network, false),
+            Do::SwitchOn { network } => self.switch(network, true),
+            Do::Loss { network, ppm } => {
+                let id = self.networks.ids[self.network_named(network)];
+                self.net.network_mut(id).loss_ppm = *ppm;
+            }
+            Do::Latency { network, latency } => {
+                let id = self.networks.ids[self.network_named(network)];
+                self.net.network_mut(id).latency = Span(latency.0)..=Span(latency.1);
+            }
+            Do::FillConntrack { host, share, flush, lasts } => {
+                let host = net_id(self.host_named(host));
+                if let Some(table) = self.net.conntrack_mut(host) {
+                    table.fill(*share, SimTime(self.now) + Span(*lasts));
+                    if *flush {
+                        table.flush();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
 
     fn pairs(&self, network: Option<&str>) -> Vec<usize> {
         match network {

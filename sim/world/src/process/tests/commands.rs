@@ -49,7 +49,7 @@ fn kernel(own: usize) -> Host {
         quirks: Quirks::default(),
     };
     let disk = Disk::new(Luck::root(own as u64), Profile::nvme(len));
-    let mut host = Host::new(made, disk, vec![slot], &[vec![Uuid(0x1_0000_0000_0000)]]);
+    let mut host = Host::new(made, disk, None, vec![slot], &[vec![Uuid(0x1_0000_0000_0000)]]);
     let files = host.files_mut();
     files.insert("/etc/drbd.conf".to_owned(), "include \"drbd.d/*.res\";\n".to_owned());
     files.insert("/etc/drbd.d/vol-a.res".to_owned(), kernel::res::res_file(&file));

@@ -1,13 +1,8 @@
 //! A node that loses its power at each write of its metadata: what may differ from a peer that is
 //! away is marked afterwards, and not much more.
 
-#[path = "cluster/disk.rs"]
-#[allow(dead_code)]
-mod disk;
-#[path = "cluster/luck.rs"]
-mod luck;
-
-use disk::{Disk, Loss};
+use crate::disk::{Disk, Loss};
+use crate::luck::Luck;
 use drbd::core::Resource;
 use drbd::core::config::{Config, PeerConfig, VolumeConfig};
 use drbd::core::event::{Action, Command, CommandId, Event, Request, RequestId, one};
@@ -15,7 +10,6 @@ use drbd::ids::{NodeId, Time, Uuid, VolumeNumber};
 use drbd::page::Page;
 use drbd::quirks::Quirks;
 use drbd::state::DiskState;
-use luck::Luck;
 use std::collections::{BTreeMap, BTreeSet};
 
 const V: VolumeNumber = VolumeNumber(0);
