@@ -3,6 +3,7 @@
 
 mod apt;
 mod cargo;
+mod guests;
 mod parts;
 mod pictures;
 mod replay;
@@ -25,7 +26,8 @@ Examples:
   cargo xtask test --json test.json       results for programs
 
 A part that cannot run on this machine is skipped with its reason. Skips that are allowed are
-listed in tests/skips.txt; any other fails. Where CI is set, those marked `elsewhere` fail too.";
+listed in tests/skips.txt; any other fails. Where CI is set, those marked `elsewhere` fail too.
+Where GUESTS is set, the part `kernel` plays some of its scripts on guests.";
 
 #[derive(Args)]
 pub struct TestArgs {

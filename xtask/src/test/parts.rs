@@ -4,7 +4,7 @@ use anyhow::Result;
 use std::process::{Command, Stdio};
 
 use super::cargo::{number_before, output, succeeds, tests};
-use super::{Counts, Part, apt, pictures, replay, simulated};
+use super::{Counts, Part, apt, guests, pictures, replay, simulated};
 use crate::build::{cargo, cargo_sim, sim_target};
 use crate::tidy;
 
@@ -25,6 +25,7 @@ pub const PARTS: &[Part] = &[
     },
     Part { name: "determinism", what: "same seed, same trace", run: simulated::determinism },
     Part { name: "quirks", what: "a share of the bugs put back", run: simulated::quirks },
+    Part { name: "kernel", what: "the engine beside a real kernel's DRBD", run: guests::kernel },
     Part { name: "replay", what: "failures that were found stay mended", run: replay::replay },
     Part { name: "cli", what: "what the command line says", run: cli },
     Part { name: "pictures", what: "pages of runs in a browser", run: pictures::pictures },
