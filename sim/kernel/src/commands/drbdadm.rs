@@ -448,8 +448,8 @@ fn of_volume(
             }
             vec![us.item_or(argv, options, meta(command))]
         }
-        // drbdadm 9 names the resource, too, which drbdsetup takes for the minor: while the resource
-        // is up this fails, and so does drbdmeta.
+        // drbdadm 9 names the resource, too, which drbdsetup takes for the minor: while the
+        // resource is up this fails, and so does drbdmeta.
         "outdate" => {
             let name = us.resource.name.as_str();
             let argv = calls::words(&["drbdsetup", command, name, &minor]);

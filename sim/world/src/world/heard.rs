@@ -68,15 +68,7 @@ impl World {
                 let line = Line::Packet { host, resource, peer, sent, packet };
                 self.log.add(self.now, line);
             }
-            What::BroughtUp => {
-                let (resource, node) = self.slots[host][slot];
-                let node = &mut self.resources[resource].nodes[node];
-                node.asked_down = false;
-                if node.view.role == Role::Unknown {
-                    node.view.role = Role::Secondary;
-                }
-                self.note(&[7, host as u64, slot as u64]);
-            }
+            What::BroughtUp => self.brought_up(host, slot),
             What::Booted => {
                 self.log.add(self.now, Line::Host(host as u16, "kernel runs"));
                 self.note(&[8, host as u64]);
@@ -105,15 +97,27 @@ impl World {
                 }
                 self.saw(Event::MetadataWrite, host, Some(resource), None);
             }
-            What::ShutDown => {
-                self.log.add(self.now, Line::Host(host as u16, "is off"));
-                self.note(&[9, host as u64]);
-                self.loses_power(host);
-                self.host_is_gone(host);
-                if std::mem::take(&mut self.boot_wanted[host]) {
-                    self.hosts[host].boot(SimTime(self.now));
-                }
-            }
+            What::ShutDown => self.has_shut_down(host),
+        }
+    }
+
+    fn brought_up(&mut self, host: usize, slot: usize) {
+        let (resource, node) = self.slots[host][slot];
+        let node = &mut self.resources[resource].nodes[node];
+        node.asked_down = false;
+        if node.view.role == Role::Unknown {
+            node.view.role = Role::Secondary;
+        }
+        self.note(&[7, host as u64, slot as u64]);
+    }
+
+    fn has_shut_down(&mut self, host: usize) {
+        self.log.add(self.now, Line::Host(host as u16, "is off"));
+        self.note(&[9, host as u64]);
+        self.loses_power(host);
+        self.host_is_gone(host);
+        if std::mem::take(&mut self.boot_wanted[host]) {
+            self.hosts[host].boot(SimTime(self.now));
         }
     }
 
