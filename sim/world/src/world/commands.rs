@@ -261,7 +261,9 @@ impl World {
         }
         match deed {
             Administered::Disconnect(peer) => place.asked_alone.insert(peer),
-            Administered::Down => place.asked_alone = NodeMask::ALL,
+            Administered::Down => {
+                place.asked_alone = NodeMask::ALL.without(Resource::id(node));
+            }
             Administered::Connect(peer) => {
                 place.asked_alone.remove(peer);
                 place.asked_discard.remove(peer);
@@ -615,9 +617,8 @@ that = { event = "resync-ends", host = "bravo", peer = "alpha" }
             wrong(&(off.to_owned() + &step(r#"{ run = "drbdadm role vol-a", on = "bravo" }"#)));
         assert!(text.contains("bravo is not up"), "{text}");
         let waits = r#"{ run = "drbdsetup wait-sync-resource vol-a", on = "bravo" }"#;
-        let waits = step(waits).replace("20s", "2s");
         let cut = "[[step]]\nat = \"1s\"\ndo = { isolate = \"bravo\" }\n";
-        let text = wrong(&(cut.to_owned() + &waits + off));
+        let text = wrong(&(cut.to_owned() + &step(waits) + &off.replace("10s", "40s")));
         assert!(text.contains("on bravo did not end: its host went down"), "{text}");
     }
 
