@@ -16,7 +16,15 @@ pub fn install(package: &str) {
         return;
     }
     println!("installing Debian's package {package}");
-    let mut apt = Command::new("apt-get");
-    apt.args(["install", "-y", "--no-install-recommends", package]);
-    let _ = apt.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let apt = |args: &[&str]| {
+        let mut apt = Command::new("apt-get");
+        apt.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        let status = apt.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let wanted = ["install", "-y", "--no-install-recommends", package];
+    // A new machine may know no package yet.
+    if !apt(&wanted) && apt(&["update"]) {
+        apt(&wanted);
+    }
 }
