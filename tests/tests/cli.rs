@@ -252,10 +252,10 @@ fn quirks_are_listed_with_the_promise_that_catches_them() {
 #[test]
 fn a_run_passes_and_says_so_to_people_and_programs() {
     let folder = scratch("pass");
-    let (output, json) = results(&folder, &["flapping-link", "--seeds", "0..2"]);
+    let (output, json) = results(&folder, &["storage-switch-reboots-under-load", "--seeds", "0..2"]);
     let said = text(&output.stdout);
     assert_eq!(code(&output), 0, "{said}");
-    assert!(said.starts_with("ok    flapping-link"), "{said}");
+    assert!(said.starts_with("ok    storage-switch-reboots-under-load"), "{said}");
     assert_eq!(said.lines().last(), Some("2 passed, 0 failed"));
     assert_eq!(json["scenarios"]["passed"], 2);
     assert_eq!(json["scenarios"]["failed"], 0);
@@ -264,7 +264,7 @@ fn a_run_passes_and_says_so_to_people_and_programs() {
     for number in ["sim_seconds", "cpu_seconds", "events"] {
         assert!(json[number].as_f64().is_some_and(|n| n > 0.0), "{number} in {json:#}");
     }
-    assert_eq!(json["runs"][1]["name"], "flapping-link");
+    assert_eq!(json["runs"][1]["name"], "storage-switch-reboots-under-load");
     assert_eq!(json["runs"][1]["seed"], 1);
     assert!(json["runs"][1]["trace_hash"].as_str().is_some_and(|hash| hash.starts_with("0x")));
     assert!(json["promises"]["one-primary"].as_u64().is_some_and(|times| times > 0));
@@ -371,7 +371,7 @@ fn a_run_stays_within_its_memory() {
 #[test]
 fn every_event_can_be_printed() {
     let folder = scratch("log");
-    let output = sim(&folder, &["primary-loses-power", "--log", "full"]);
+    let output = sim(&folder, &["primary-isolated", "--log", "full"]);
     let said = text(&output.stdout);
     assert_eq!(code(&output), 0, "{said}");
     let events = said.lines().take_while(|line| line.starts_with("t=")).count();
