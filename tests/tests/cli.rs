@@ -252,7 +252,8 @@ fn quirks_are_listed_with_the_promise_that_catches_them() {
 #[test]
 fn a_run_passes_and_says_so_to_people_and_programs() {
     let folder = scratch("pass");
-    let (output, json) = results(&folder, &["storage-switch-reboots-under-load", "--seeds", "0..2"]);
+    let (output, json) =
+        results(&folder, &["storage-switch-reboots-under-load", "--seeds", "0..2"]);
     let said = text(&output.stdout);
     assert_eq!(code(&output), 0, "{said}");
     assert!(said.starts_with("ok    storage-switch-reboots-under-load"), "{said}");
