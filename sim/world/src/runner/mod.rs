@@ -330,7 +330,7 @@ impl Session {
 
     /// Keeps the one run that passed, if its pictures were asked for.
     fn passed(&mut self, cli: &Cli, asked: &Asked, common: Common) -> Result<Option<Kept>, String> {
-        let one = Queue::total(asked) == Some(1) && self.tally.passed == 1;
+        let one = Queue::total(asked) == Some(1) && self.tally.failures.is_empty();
         if !one || !(cli.trace || cli.html) {
             return Ok(None);
         }
