@@ -55,6 +55,19 @@ pub fn beyond(scenario: &Scenario) -> Option<&'static str> {
     falls.then_some("a disk that lies loses power")
 }
 
+/// Without quorum: may this keep hosts apart of which more than one writes, `writes` says which?
+pub fn separates(action: &Do, writes: impl Fn(&str) -> bool) -> bool {
+    match action {
+        Do::MoveVm { .. } | Do::Cut { .. } | Do::SwitchOff { .. } => true,
+        Do::PowerOff { host }
+        | Do::Crash { host }
+        | Do::Freeze { host }
+        | Do::Shutdown { host, .. }
+        | Do::Isolate { host, .. } => writes(host),
+        _ => false,
+    }
+}
+
 /// Does this step take the power of a host whose disk lies then?
 fn lies_and_falls(scenario: &Scenario, step: &Step, liar: &str) -> bool {
     let (Do::PowerOff { host } | Do::Shutdown { host, .. }) = &step.action else { return false };

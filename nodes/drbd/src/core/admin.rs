@@ -66,6 +66,10 @@ impl Resource {
             None => copies.map(|conn| conn.node).collect(),
         };
         if candidates.is_empty() {
+            // A peer without a disk may work on this copy.
+            if self.conns.iter().any(Conn::connected) {
+                return self.answer_command(id, Err(Refusal::NoRemoteDisk));
+            }
             return self.invalidate_alone(id, v);
         }
         let able = candidates.iter().find(|node| self.resync_refusal(v, **node, true).is_none());

@@ -130,6 +130,19 @@ fn what_may_not_be_invalidated() {
     c.assert_all_good();
 }
 
+/// Goal: the last good copy is not thrown away under those who work on it. Topology: two copies and
+/// a Primary that has none. Method: one copy is gone, the other is to be invalidated.
+#[test]
+fn the_copy_that_others_work_on_is_not_invalidated() {
+    let mut c = up(&[true, true, false]);
+    c.promote(2);
+    c.put(2, 3, 3);
+    c.crash(1);
+    c.settle();
+    assert_eq!(c.told(0, Command::Invalidate(V, None)), Err(Refusal::NoRemoteDisk));
+    assert_eq!((c.disk(0), c.data(0, 3)), (DiskState::UpToDate, Page::Stamp(3)));
+}
+
 /// Goal: whom everybody forgot counts for nothing, and gets everything if it comes back. Topology:
 /// three copies. Method: one is left and forgotten, then connected to again.
 #[test]

@@ -18,3 +18,4 @@ mod shutdown;
 mod twopc;
 mod twopc_faults;
 mod verbs;
+mod votes;

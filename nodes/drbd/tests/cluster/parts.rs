@@ -5,11 +5,13 @@ use crate::cluster::Cluster;
 use crate::verbs::up;
 use drbd::state::Role;
 
-/// Every way in which one part falls in two or two parts meet.
-fn steps(parts: &[u32]) -> Vec<Vec<u32>> {
+/// Every way in which one part falls in two or two parts meet. (Who goes over from one part to
+/// another is alone for a while, or connects them.)
+pub fn steps(parts: &[u32]) -> Vec<Vec<u32>> {
     let mut all = Vec::new();
     for (i, part) in parts.iter().enumerate() {
         let rest = || parts.iter().enumerate().filter(move |(j, _)| *j != i).map(|(_, part)| *part);
+        // The half with the lowest node of the part.
         let lowest = part & part.wrapping_neg();
         for half in (1..*part).filter(|half| half & !part == 0 && half & lowest != 0) {
             all.push(rest().chain([half, part & !half]).collect());

@@ -2,6 +2,7 @@
 
 use super::texts::{ALREADY_EXISTS, Bad, EXISTS, INVALID_PEER, INVALID_REQUEST};
 use super::view::Options;
+use crate::res::{Section, check, find};
 use crate::slot::SlotConfig;
 use drbd::core::config::{Config, OnLoss, PeerConfig, Quorum, RrConflict, VolumeConfig};
 use drbd::ids::NodeId;
@@ -164,6 +165,7 @@ fn on_loss(value: &str) -> OnLoss {
 /// Options in DRBD's units into the engine's; what the engine cannot do is said.
 fn apply(config: &mut Config, options: &Options) -> Made {
     for (name, value) in options {
+        within_bounds(name, value)?;
         set_number(config, name, value);
         match (name.as_str(), value.as_str()) {
             ("auto-promote", value) => config.auto_promote = value == "yes",
@@ -204,6 +206,14 @@ fn apply(config: &mut Config, options: &Options) -> Made {
         }
     }
     Ok(())
+}
+
+/// Options that DRBD knows take the values that it takes.
+fn within_bounds(name: &str, value: &str) -> Made {
+    let sections = [Section::Options, Section::Net, Section::Disk];
+    let known = sections.into_iter().find_map(|section| find(section, name));
+    let checked = known.map_or(Ok(()), |known| check(known.takes, Some(value)));
+    checked.map_err(|wrong| Bad::Failure(INVALID_REQUEST, Some(format!("{name}: {wrong}"))))
 }
 
 fn set_number(config: &mut Config, name: &str, value: &str) {

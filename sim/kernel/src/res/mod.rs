@@ -11,7 +11,7 @@ mod tree;
 pub use dump::{dump, dump_all};
 pub use linstor::{ResFile, ResHost, res_file};
 pub use options::Section;
-pub(crate) use options::{find, number, place};
+pub(crate) use options::{check, find, number, place};
 pub use parse::{Error, Files, parse};
 pub use tree::{
     Address, Config, Connection, End, Host, Mesh, MetaDisk, Opt, Resource, Sections, Volume,

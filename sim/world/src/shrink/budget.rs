@@ -6,6 +6,7 @@
 //! The rules are those that drawn plans keep, see [`crate::swarm`]. Times of steps that wait for
 //! something are not known: they count as any time.
 
+use crate::budget::separates;
 use crate::check::{io_resumes, resync_finishes};
 use scenarios::{Do, Resource, Scenario, Step};
 use std::collections::BTreeSet;
@@ -40,10 +41,11 @@ pub enum Rule {
 /// The rules that a plan breaks.
 pub fn broken(plan: &Scenario) -> BTreeSet<Rule> {
     let mut rules = BTreeSet::new();
+    let writes = |host: &str| plan.vm.iter().any(|vm| vm.on == host);
     for resource in &plan.resource {
         if !has_quorum(resource) {
             rules.insert(Rule::WithoutQuorum(resource.name.clone()));
-            if plan.step.iter().any(|step| separates(plan, &step.action)) {
+            if plan.step.iter().any(|step| separates(&step.action, writes)) {
                 rules.insert(Rule::Separates);
             }
         }
@@ -67,20 +69,6 @@ pub(super) fn demands_recovery(plan: &Scenario) -> bool {
 
 fn has_quorum(resource: &Resource) -> bool {
     resource.options.get("quorum").is_some_and(|quorum| quorum != "off")
-}
-
-/// Does it keep hosts apart of which more than one may write?
-fn separates(plan: &Scenario, action: &Do) -> bool {
-    let writes = |host: &String| plan.vm.iter().any(|vm| vm.on == *host);
-    match action {
-        Do::MoveVm { .. } | Do::Cut { .. } | Do::SwitchOff { .. } => true,
-        Do::PowerOff { host }
-        | Do::Crash { host }
-        | Do::Freeze { host }
-        | Do::Shutdown { host, .. }
-        | Do::Isolate { host, .. } => writes(host),
-        _ => false,
-    }
 }
 
 /// Times at which a step may strike.

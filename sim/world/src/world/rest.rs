@@ -228,14 +228,9 @@ impl World {
     /// May the plan have let two hosts write without each other: did VMs move, or was a host struck
     /// that runs one?
     fn plan_separates(&self) -> bool {
-        use scenarios::Do;
         let runs_vm = |host: &str| self.homes.iter().any(|home| self.hosts[*home].name() == host);
-        self.script.steps.iter().any(|step| match &step.action {
-            Do::MoveVm { .. } | Do::Cut { .. } | Do::SwitchOff { .. } => true,
-            Do::Isolate { host, .. } | Do::PowerOff { host } | Do::Crash { host } => runs_vm(host),
-            Do::Shutdown { host, .. } | Do::Freeze { host } => runs_vm(host),
-            _ => false,
-        })
+        let steps = &mut self.script.steps.iter();
+        steps.any(|step| crate::budget::separates(&step.action, runs_vm))
     }
 
     fn demand_convergence(&mut self, healed: u64) {

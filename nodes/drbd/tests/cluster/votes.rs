@@ -1,6 +1,7 @@
 //! Quorum of up to five nodes, all of it: every ballot against the rules as they are written down,
 //! and every way in which a cluster falls into parts.
 
+use crate::parts::steps;
 use drbd::core::config::Quorum;
 use drbd::core::quorum::{Ballot, Voter, has_quorum};
 
@@ -167,25 +168,6 @@ impl Nodes {
             }
         }
     }
-}
-
-/// Every way in which one part falls in two or two parts meet. (Who goes over from one part to
-/// another is alone for a while, or connects them.)
-fn steps(parts: &[u32]) -> Vec<Vec<u32>> {
-    let mut all = Vec::new();
-    for (i, part) in parts.iter().enumerate() {
-        let rest = || parts.iter().enumerate().filter(move |(j, _)| *j != i).map(|(_, part)| *part);
-        // The half with the lowest node of the part.
-        let lowest = part & part.wrapping_neg();
-        for half in (1..*part).filter(|half| half & !part == 0 && half & lowest != 0) {
-            all.push(rest().chain([half, part & !half]).collect());
-        }
-        for (j, other) in parts.iter().enumerate().skip(i + 1) {
-            let others = parts.iter().enumerate().filter(|(k, _)| *k != i && *k != j);
-            all.push(others.map(|(_, part)| *part).chain([part | other]).collect());
-        }
-    }
-    all
 }
 
 /// Goal: two parts of a cluster never both have quorum, however it fell apart and came together
