@@ -8,7 +8,8 @@ use crate::build;
 
 pub const EXAMPLES: &str = "\
 Examples:
-  cargo xtask bench sim                      the named measurements, with their targets
+  cargo xtask bench sim                      the simulator, against its targets
+  cargo xtask bench engine                   the replication engine alone, against its targets
   cargo xtask bench sim --json bench.json    the same for programs";
 
 #[derive(Args)]
@@ -26,13 +27,23 @@ enum What {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// The engine alone: mirrored writes and resync per CPU second, memory of a large volume
+    #[command(after_help = EXAMPLES)]
+    Engine {
+        /// Results for programs
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
 }
 
 /// `cargo xtask bench`
 pub fn run(args: &BenchArgs) -> Result<u8> {
-    let What::Sim { json } = &args.what;
+    let (what, json) = match &args.what {
+        What::Sim { json } => ("sim", json),
+        What::Engine { json } => ("engine", json),
+    };
     let mut sim = build::simulator_command(build::simulator()?);
-    sim.arg("bench");
+    sim.args(["bench", what]);
     if let Some(path) = json {
         sim.arg("--json").arg(path);
     }

@@ -127,6 +127,25 @@ impl VolumeNumber {
     }
 }
 
+/// A set of volumes of a resource. Those from 63 on are in it together.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct VolumeMask(pub u64);
+
+impl VolumeMask {
+    /// Puts a volume, by its index, into the set.
+    pub fn insert(&mut self, volume: usize) {
+        self.0 |= 1 << volume.min(63);
+    }
+    /// Is the volume of this index in the set?
+    pub fn has(self, volume: usize) -> bool {
+        self.0 & 1 << volume.min(63) != 0
+    }
+    /// What is in either.
+    pub fn or(self, other: VolumeMask) -> VolumeMask {
+        VolumeMask(self.0 | other.0)
+    }
+}
+
 /// A data generation identifier. 0 is none, 4 is "just created"; bit 0 says "was Primary" and is
 /// ignored when two are compared.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

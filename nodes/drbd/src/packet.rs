@@ -1,7 +1,7 @@
 //! The packets of DRBD 9 (protocol 124) as values. Names follow `enum drbd_packet`; bytes are the
 //! wire's concern.
 
-use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
+use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Uuid, VolumeMask, VolumeNumber};
 use crate::page::Payload;
 use crate::state::{DiskState, ReplState, Role};
 use std::sync::Arc;
@@ -169,6 +169,8 @@ pub struct TwopcReply {
     pub primaries: NodeMask,
     /// Nodes without access to the Primary's data.
     pub weak: NodeMask,
+    /// Volumes of which a Primary has no good data. (Ours: DRBD has one answer for all volumes.)
+    pub incapable: VolumeMask,
 }
 
 /// How a participant answers.
@@ -191,8 +193,10 @@ pub struct TwopcCommit {
     pub primaries: NodeMask,
     /// All nodes that can be reached.
     pub reachable: NodeMask,
-    /// PRI_INCAPABLE: there is a Primary, but it has no good data.
+    /// PRI_INCAPABLE: there is a Primary, but it has no good data, of no volume.
     pub primary_incapable: bool,
+    /// Volumes of which it has none, while it has of others.
+    pub incapable: VolumeMask,
 }
 
 /// A packet. `Data*` and everything not named otherwise travels on [`Stream::Data`].

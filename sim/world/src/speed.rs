@@ -1,9 +1,11 @@
-//! `sim bench`: how fast the simulator is, against its targets.
+//! `sim bench`: how fast simulator and engine are, against their targets.
 //!
 //! Speeds are simulated seconds per CPU second of one thread, the median of several runs, each on a
 //! thread of its own; loads that are compared take turns, so that a busy machine slows both.
 
-use clap::Parser;
+mod engine;
+
+use clap::{Parser, ValueEnum};
 use serde_json::{Map, Value, json};
 use sim::bench::lifetime;
 use std::path::PathBuf;
@@ -15,7 +17,8 @@ use crate::runner::{peak_kib, say, told};
 
 const EXAMPLES: &str = "\
 Examples:
-  cargo xtask bench sim                      the named measurements, with their targets
+  cargo xtask bench sim                      the simulator: speed, memory, scaling over cores
+  cargo xtask bench engine                   the replication engine alone
   cargo xtask bench sim --json bench.json    the same for programs
 
 Exit codes: 0 every target is met, 1 one is missed.";
@@ -30,13 +33,24 @@ const SEEDS: &str = "0..128";
 /// How often: one and two jobs take turns, and the median turn counts.
 const TURNS: usize = 3;
 
-/// Measures the simulator: simulated seconds per CPU second, memory, scaling over cores.
+/// Measures speed and memory against their targets.
 #[derive(Parser)]
-#[command(name = "bench", bin_name = "cargo xtask bench sim", after_help = EXAMPLES)]
+#[command(name = "bench", bin_name = "cargo xtask bench", after_help = EXAMPLES)]
 struct Bench {
+    /// What is measured
+    #[arg(default_value = "sim")]
+    what: What,
     /// Results for programs
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// The simulator: simulated seconds per CPU second, memory, scaling over cores
+    Sim,
+    /// The engine alone: mirrored writes and resync per CPU second, memory of a large volume
+    Engine,
 }
 
 /// A number, and what it should be.
@@ -105,10 +119,15 @@ fn measure(bench: &Bench) -> Result<u8, String> {
         eprintln!("note: this machine is busy, load {load}: wait until it is not, or expect less");
     }
     let mut all = Vec::new();
-    // First, while this process has done nothing else: its peak is then the peak of one run.
-    lifetimes(&mut all)?;
-    heartbeats(&mut all)?;
-    scaling(&mut all)?;
+    match bench.what {
+        What::Sim => {
+            // First, while this process has done nothing else: its peak is then that of one run.
+            lifetimes(&mut all)?;
+            heartbeats(&mut all)?;
+            scaling(&mut all)?;
+        }
+        What::Engine => engine::measure(&mut all)?,
+    }
     let rows: Vec<_> = all.iter().map(Measured::row).collect();
     let mut text = table(&rows);
     let passed = all.iter().filter(|it| it.met() == Some(true)).count();

@@ -3,7 +3,6 @@
 
 use super::Resource;
 use super::activity_log::{ActivityLog, EXTENT_BLOCKS, Transaction};
-use super::bitmap::Bitmap;
 use super::config::Config;
 use super::event::{Action, CommandId, IoTag, Lower, LowerResult, Notice, Refusal};
 use super::locks::Locks;
@@ -21,7 +20,7 @@ use std::sync::Arc;
 pub(super) struct AlWrite {
     transaction: Transaction,
     /// Bitmap pages that have to be durable first.
-    pages: BTreeSet<u64>,
+    pub(super) pages: BTreeSet<u64>,
 }
 
 impl Device {
@@ -43,6 +42,7 @@ impl Device {
             resynced: BTreeMap::new(),
             bm_dirty: BTreeSet::new(),
             bm_flight: BTreeMap::new(),
+            bm_draining: false,
             detaching: None,
             al: ActivityLog::new(config.al_extents),
             al_number: 0,
@@ -98,7 +98,7 @@ pub(super) fn create_md(
         md.flags.put(MdFlags::CONSISTENT, true);
         md.flags.put(MdFlags::WAS_UP_TO_DATE, true);
     }
-    let bitmap = layout.bitmap().map(|_| Page::Bytes(Arc::new([0; 4096]))).collect();
+    let bitmap = layout.bitmap().map(|_| Page::Zero).collect();
     let al = layout.al().map(|_| meta::page(AlBlock::initialised())).collect();
     let superblock = Arc::new([meta::page(md.encode(&layout))]);
     vec![
@@ -166,14 +166,14 @@ impl Resource {
         let me = self.me();
         let layout = self.devices[v].layout;
         let unread = result.is_err();
-        let pages = result.ok().flatten().map(|pages| pages.iter().map(Page::bytes).collect());
-        let pages: Vec<[u8; 4096]> = pages.unwrap_or_default();
+        let pages = result.ok().flatten();
         let base = layout.bitmap().start;
         let area = |range: std::ops::Range<u64>| {
-            pages.get((range.start - base) as usize..(range.end - base) as usize).unwrap_or(&[])
+            let range = (range.start - base) as usize..(range.end - base) as usize;
+            pages.as_deref().and_then(|pages| pages.get(range)).unwrap_or(&[])
         };
         let superblock = area(layout.superblock()..layout.lower).first();
-        let md = superblock.and_then(|block| Superblock::decode(block, &layout).ok());
+        let md = superblock.and_then(|block| Superblock::decode(&block.bytes(), &layout).ok());
         let size = self.devices[v].size;
         let Some(md) = md.filter(|md| md.effective_size == 0 || md.effective_size == size) else {
             reach!(self, AttachRefused);
@@ -184,8 +184,9 @@ impl Resource {
             }
             return;
         };
-        let (slots, number) = meta::replay(area(layout.al()));
-        let mut bitmaps = decode_bitmaps(area(layout.bitmap()), &layout, size);
+        let ring: Vec<_> = area(layout.al()).iter().map(Page::bytes).collect();
+        let (slots, number) = meta::replay(&ring);
+        let mut bitmaps = super::bitmap_io::decode(area(layout.bitmap()), &layout, size);
         let clean = md.flags.has(MdFlags::AL_CLEAN);
         let crashed = md.flags.has(MdFlags::PRIMARY_IND) || md.flags.has(MdFlags::CRASHED_PRIMARY);
         let device = &mut self.devices[v];
@@ -355,22 +356,7 @@ impl Resource {
         dirty.into_iter().for_each(|page| self.write_bitmap_page(v, page));
     }
 
-    /// A page of the bitmap is durable, as it was when it was submitted.
-    fn bitmap_page_written(&mut self, v: usize, page: u64) {
-        if self.devices[v].bm_flight.remove(&page) == Some(true) {
-            reach!(self, BitmapWrittenAgain);
-            return self.write_bitmap_page(v, page);
-        }
-        if let Some(write) = self.devices[v].al_pending.as_mut()
-            && write.pages.remove(&page)
-            && write.pages.is_empty()
-        {
-            self.write_transaction(v);
-        }
-        self.go_on_detaching(v);
-    }
-
-    fn write_transaction(&mut self, v: usize) {
+    pub(super) fn write_transaction(&mut self, v: usize) {
         let device = &mut self.devices[v];
         let Some(write) = &device.al_pending else { return };
         let slots: Vec<Option<u32>> = device.al.slots().collect();
@@ -405,34 +391,6 @@ impl Resource {
         self.pump_al(v);
     }
 
-    /// Writes one page; a page is written once at a time, or an older version could land last.
-    fn write_bitmap_page(&mut self, v: usize, page: u64) {
-        let device = &mut self.devices[v];
-        if let Some(again) = device.bm_flight.get_mut(&page) {
-            *again = true;
-            return;
-        }
-        device.bm_flight.insert(page, false);
-        let peers = u64::from(device.layout.max_peers);
-        let mut block = [0; 4096];
-        for (i, word) in block.as_chunks_mut::<4>().0.iter_mut().enumerate() {
-            let index = page * 1024 + i as u64;
-            let slot = device.bitmaps.get((index % peers) as usize);
-            *word = slot.map_or(0, |slot| slot.group(index / peers)).to_le_bytes();
-        }
-        let start = device.layout.bitmap().start + page;
-        let payload: Payload = Arc::new([meta::page(block)]);
-        let write = Lower::Write { start, payload, preflush: false, fua: true };
-        self.lower(v, write, LowerUse::Bitmap(page));
-    }
-
-    /// Writes all bitmap pages that changed.
-    pub(super) fn write_bitmap(&mut self, v: usize) {
-        for page in std::mem::take(&mut self.devices[v].bm_dirty) {
-            self.write_bitmap_page(v, page);
-        }
-    }
-
     /// on-io-error detach: the disk goes Failed and Diskless; what it was needed for goes on
     /// without it.
     pub(super) fn disk_failed(&mut self, v: usize) {
@@ -464,6 +422,7 @@ impl Resource {
         device.resynced.clear();
         device.bm_dirty.clear();
         device.bm_flight.clear();
+        device.bm_draining = false;
         let detaching = device.detaching.take();
         let waiters = std::mem::take(&mut device.md_waiters);
         let blocked = device.al.drain();
@@ -534,7 +493,7 @@ impl Resource {
     }
 
     /// The superblock may say that the activity log is clean only once every bit is durable.
-    fn go_on_detaching(&mut self, v: usize) {
+    pub(super) fn go_on_detaching(&mut self, v: usize) {
         if !self.devices[v].bm_flight.is_empty() {
             return;
         }
@@ -576,23 +535,4 @@ fn disowned(md: &Superblock, me: NodeId) -> NodeMask {
     let alone = md.flags.has(MdFlags::HAVE_QUORUM) && md.member_mask() == me.mask();
     let outdated = |node: &NodeId| alone || md.peer(*node).flags.has(PeerFlags::OUTDATED);
     NodeId::all().filter(|node| *node != me && outdated(node)).fold(NodeMask::NONE, NodeMask::with)
-}
-
-fn decode_bitmaps(pages: &[[u8; 4096]], layout: &Layout, size: u64) -> Vec<Bitmap> {
-    let peers = usize::from(layout.max_peers);
-    let words: Vec<u32> = pages
-        .iter()
-        .flat_map(|p| p.as_chunks::<4>().0.iter().map(|w| u32::from_le_bytes(*w)))
-        .collect();
-    (0..peers)
-        .map(|slot| {
-            let groups: Vec<u32> = words.iter().skip(slot).step_by(peers).copied().collect();
-            let pairs = groups.chunks(2).map(|pair| {
-                u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32
-            });
-            let mut bitmap = Bitmap::new(size);
-            bitmap.merge(&pairs.collect::<Vec<_>>());
-            bitmap
-        })
-        .collect()
 }

@@ -3,18 +3,31 @@
 use crate::ids::Blocks;
 use std::sync::Arc;
 
-/// Out-of-sync bits of one bitmap slot.
+/// Words of one page: the bits of 128 MiB.
+const WORDS: usize = 512;
+/// Blocks that one page has bits for.
+const SPAN: u64 = WORDS as u64 * 64;
+
+/// Out-of-sync bits of one bitmap slot. Memory is taken for pages in which a bit is set, and given
+/// back: a terabyte that is in sync costs 64 KiB.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bitmap {
-    words: Vec<u64>,
+    pages: Vec<Option<Box<Page>>>,
     bits: u64,
     weight: u64,
+}
+
+/// A page that has at least one bit set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Page {
+    words: [u64; WORDS],
+    weight: u32,
 }
 
 impl Bitmap {
     /// All clear, for a device of `bits` blocks.
     pub fn new(bits: u64) -> Bitmap {
-        Bitmap { words: vec![0; bits.div_ceil(64) as usize], bits, weight: 0 }
+        Bitmap { pages: vec![None; bits.div_ceil(SPAN) as usize], bits, weight: 0 }
     }
 
     /// How many bits are set.
@@ -24,7 +37,7 @@ impl Bitmap {
 
     /// Is the bit of this block set? Blocks past the end have none.
     pub fn is_set(&self, block: u64) -> bool {
-        block < self.bits && self.words[(block / 64) as usize] & (1 << (block % 64)) != 0
+        block < self.bits && self.word((block / 64) as usize) & (1 << (block % 64)) != 0
     }
 
     /// Is any bit of the run set?
@@ -34,34 +47,30 @@ impl Bitmap {
 
     /// Sets the bits of the run; returns how many changed.
     pub fn set(&mut self, at: Blocks) -> u64 {
+        self.set_range(at.start, at.end())
+    }
+
+    fn set_range(&mut self, start: u64, end: u64) -> u64 {
         let before = self.weight;
-        self.each_word(at, |word, mask| {
-            let new = !*word & mask;
-            *word |= mask;
-            i64::from(new.count_ones())
-        });
+        self.each_word(start, end, true, |word, mask| *word |= mask);
         self.weight - before
     }
 
     /// Clears the bits of the run; returns how many changed.
     pub fn clear(&mut self, at: Blocks) -> u64 {
         let before = self.weight;
-        self.each_word(at, |word, mask| {
-            let gone = *word & mask;
-            *word &= !mask;
-            -i64::from(gone.count_ones())
-        });
+        self.each_word(at.start, at.end(), false, |word, mask| *word &= !mask);
         before - self.weight
     }
 
     /// Sets every bit.
     pub fn fill(&mut self) {
-        self.set(Blocks { start: 0, count: u32::try_from(self.bits).unwrap_or(u32::MAX) });
+        self.set_range(0, self.bits);
     }
 
     /// Clears every bit.
     pub fn reset(&mut self) {
-        self.words.fill(0);
+        self.pages.fill(None);
         self.weight = 0;
     }
 
@@ -71,50 +80,100 @@ impl Bitmap {
             return None;
         }
         let mut index = (from / 64) as usize;
-        let mut word = self.words[index] & (u64::MAX << (from % 64));
-        loop {
-            if word != 0 {
-                return Some(index as u64 * 64 + u64::from(word.trailing_zeros()));
+        let mut mask = u64::MAX << (from % 64);
+        while let Some(page) = self.pages.get(index / WORDS) {
+            let Some(page) = page else {
+                index = (index / WORDS + 1) * WORDS;
+                mask = u64::MAX;
+                continue;
+            };
+            for word in &page.words[index % WORDS..] {
+                let word = word & std::mem::replace(&mut mask, u64::MAX);
+                if word != 0 {
+                    return Some(index as u64 * 64 + u64::from(word.trailing_zeros()));
+                }
+                index += 1;
             }
-            index += 1;
-            word = *self.words.get(index)?;
         }
+        None
     }
 
     /// A copy of all words, bit i being block i.
     pub fn words(&self) -> Arc<[u64]> {
-        self.words.as_slice().into()
+        (0..self.bits.div_ceil(64) as usize).map(|index| self.word(index)).collect()
     }
 
     /// Sets every bit that is set in `words`; surplus words and bits are ignored.
     pub fn merge(&mut self, words: &[u64]) {
-        for (mine, theirs) in self.words.iter_mut().zip(words) {
-            *mine |= theirs;
+        for (start, word) in (0u64..).step_by(64).zip(words) {
+            if *word != 0 {
+                self.each_word(start, start + 64, true, |mine, mask| *mine |= word & mask);
+            }
         }
-        let tail = self.bits % 64;
-        if let (true, Some(last)) = (tail != 0, self.words.last_mut()) {
-            *last &= (1 << tail) - 1;
-        }
-        self.weight = self.words.iter().map(|word| u64::from(word.count_ones())).sum();
     }
 
     /// The 32 bits of group `index` (blocks `32 * index ..`), as the disk format stores them.
     pub fn group(&self, index: u64) -> u32 {
-        let word = self.words.get((index / 2) as usize).copied().unwrap_or(0);
-        (word >> (32 * (index % 2))) as u32
+        (self.word((index / 2) as usize) >> (32 * (index % 2))) as u32
     }
 
-    fn each_word(&mut self, at: Blocks, mut change: impl FnMut(&mut u64, u64) -> i64) {
-        let (mut block, end) = (at.start, at.end().min(self.bits));
-        let mut delta = 0;
-        while block < end {
-            let shift = block % 64;
-            let run = (64 - shift).min(end - block);
-            let mask = if run == 64 { u64::MAX } else { ((1 << run) - 1) << shift };
-            delta += change(&mut self.words[(block / 64) as usize], mask);
-            block += run;
+    /// Sets every bit that is set in group `index`; bits past the end are ignored.
+    pub fn merge_group(&mut self, index: u64, bits: u32) {
+        if bits != 0 {
+            let bits = u64::from(bits) << (32 * (index % 2));
+            self.each_word(index * 32, index * 32 + 32, true, |mine, mask| *mine |= bits & mask);
         }
-        self.weight = self.weight.strict_add_signed(delta);
+    }
+
+    fn word(&self, index: usize) -> u64 {
+        let page = self.pages.get(index / WORDS).and_then(Option::as_ref);
+        page.map_or(0, |page| page.words[index % WORDS])
+    }
+
+    /// Changes the words of the blocks from `start` to before `end`, as far as the device goes. A
+    /// page that holds nothing is passed over, unless the change `sets` bits.
+    fn each_word(
+        &mut self,
+        start: u64,
+        end: u64,
+        sets: bool,
+        mut change: impl FnMut(&mut u64, u64),
+    ) {
+        let (mut block, end) = (start, end.min(self.bits));
+        while block < end {
+            let stop = end.min((block / SPAN + 1) * SPAN);
+            let place = &mut self.pages[(block / SPAN) as usize];
+            if place.is_some() || sets {
+                let page = place.get_or_insert_with(Page::empty);
+                let before = page.weight;
+                page.change(block % SPAN, stop - block, &mut change);
+                self.weight = self.weight - u64::from(before) + u64::from(page.weight);
+                if page.weight == 0 {
+                    *place = None;
+                }
+            }
+            block = stop;
+        }
+    }
+}
+
+impl Page {
+    fn empty() -> Box<Page> {
+        Box::new(Page { words: [0; WORDS], weight: 0 })
+    }
+
+    fn change(&mut self, first: u64, count: u64, change: &mut impl FnMut(&mut u64, u64)) {
+        let (mut bit, end) = (first, first + count);
+        while bit < end {
+            let shift = bit % 64;
+            let run = (64 - shift).min(end - bit);
+            let mask = if run == 64 { u64::MAX } else { ((1 << run) - 1) << shift };
+            let word = &mut self.words[(bit / 64) as usize];
+            let before = word.count_ones();
+            change(word, mask);
+            self.weight = self.weight - before + word.count_ones();
+            bit += run;
+        }
     }
 }
 
@@ -140,5 +199,26 @@ mod tests {
         assert_eq!(bitmap.weight(), 6);
         assert!(bitmap.any(Blocks::new(0, 65)));
         assert!(!bitmap.any(Blocks::new(0, 64)));
+    }
+
+    #[test]
+    fn a_page_without_bits_takes_no_memory() {
+        let mut bitmap = Bitmap::new(6 * SPAN + 7);
+        let spared = |bitmap: &Bitmap| bitmap.pages.iter().filter(|page| page.is_none()).count();
+        assert_eq!(bitmap.set(Blocks::new(4 * SPAN - 1, 2)), 2);
+        assert_eq!((spared(&bitmap), bitmap.next_set(3)), (5, Some(4 * SPAN - 1)));
+        assert_eq!(bitmap.clear(Blocks::new(0, u32::MAX)), 2);
+        assert_eq!(bitmap, Bitmap::new(6 * SPAN + 7));
+        bitmap.fill();
+        assert_eq!((bitmap.weight(), spared(&bitmap)), (6 * SPAN + 7, 0));
+    }
+
+    #[test]
+    fn more_than_four_billion_blocks_are_filled() {
+        // 2^32 blocks and some: their bits take half a gigabyte, so only the weight is looked at.
+        let bits = (1 << 32) + 5;
+        let mut bitmap = Bitmap::new(bits);
+        bitmap.set_range(bits - 6, bits);
+        assert_eq!((bitmap.weight(), bitmap.next_set(0)), (6, Some(bits - 6)));
     }
 }

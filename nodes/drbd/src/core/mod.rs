@@ -11,6 +11,7 @@ pub mod activity_log;
 mod admin;
 mod attach;
 pub mod bitmap;
+mod bitmap_io;
 pub mod config;
 mod connect;
 mod connection;

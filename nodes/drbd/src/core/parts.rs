@@ -101,6 +101,8 @@ pub(super) struct Device {
     pub bm_dirty: BTreeSet<u64>,
     /// Pages that are being written; `true`: once more, they have changed since.
     pub bm_flight: BTreeMap<u64, bool>,
+    /// The rest of the changed pages follows those in flight.
+    pub bm_draining: bool,
     /// A clean detach waits for the bitmap, and answers this command.
     pub detaching: Option<Option<CommandId>>,
     pub al: ActivityLog<Work>,

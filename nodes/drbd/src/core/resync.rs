@@ -108,8 +108,7 @@ impl Resource {
         self.doubt_unacked(v, node);
         let device = &mut self.devices[v];
         let words = device.bitmaps[slot].words();
-        let last = device.size - 1;
-        device.bm_dirty.extend(device.layout.bitmap_pages(0, last));
+        device.write_set_bits(slot);
         self.touch_md(v);
         self.write_bitmap(v);
         self.conns[c].volumes[v].resync = Resync::default();
@@ -149,8 +148,7 @@ impl Resource {
         let device = &mut self.devices[v];
         let Some(slot) = device.slot(node) else { return };
         device.bitmaps[slot].merge(words);
-        let last = device.size - 1;
-        device.bm_dirty.extend(device.layout.bitmap_pages(0, last));
+        device.write_set_bits(slot);
         match self.conns[c].volumes[v].repl {
             ReplState::WFBitMapS => self.set_repl(c, v, ReplState::SyncSource),
             ReplState::WFBitMapT => {

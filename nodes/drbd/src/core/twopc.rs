@@ -6,7 +6,7 @@ use super::Resource;
 use super::event::{CommandId, Notice, Refusal};
 use super::parts::Conn;
 use super::points::reach;
-use crate::ids::{NodeId, NodeMask, Time, VolumeNumber};
+use crate::ids::{NodeId, NodeMask, Time, VolumeMask, VolumeNumber};
 use crate::packet::{Change, Packet, TwopcCommit, TwopcId, TwopcReply, TwopcRequest, TwopcVote};
 use crate::state::{DiskState, Role};
 
@@ -223,7 +223,14 @@ impl Resource {
         }
         let promotes = mine && request.change == Change::Promote;
         let primary = self.role == Role::Primary || promotes;
-        let has_data = (0..self.devices.len()).all(|v| self.data_accessible(v));
+        let (mut has_data, mut incapable) = (false, VolumeMask::default());
+        for v in 0..self.devices.len() {
+            match self.data_accessible(v) {
+                true => has_data = true,
+                false if primary => incapable.insert(v),
+                false => {}
+            }
+        }
         // A Primary without quorum outdates nobody: it may be the one that is behind. Once it has
         // quorum, its next generation does. (DRBD does not ask.)
         let weighs = primary && has_data && self.all_quorate();
@@ -231,6 +238,7 @@ impl Resource {
             reachable,
             primaries: if primary { self.me().mask() } else { NodeMask::NONE },
             weak: if weighs { reachable.complement() } else { NodeMask::NONE },
+            incapable,
         }
     }
 
@@ -394,6 +402,7 @@ impl Resource {
                 }
                 ongoing.reply.primaries = ongoing.reply.primaries.or(reply.primaries);
                 ongoing.reply.weak = ongoing.reply.weak.or(reply.weak);
+                ongoing.reply.incapable = ongoing.reply.incapable.or(reply.incapable);
             }
             TwopcVote::No => ongoing.no = true,
             TwopcVote::Retry => ongoing.retry = true,
@@ -519,6 +528,7 @@ impl Resource {
             primaries,
             reachable: here,
             primary_incapable: !primaries.is_empty() && reply.weak.is_empty(),
+            incapable: reply.incapable,
         };
         for node in ongoing.prepared.iter() {
             let far = ongoing.request.target == Some(node);
@@ -731,7 +741,8 @@ impl Resource {
         for v in 0..self.devices.len() {
             let disk = self.devices[v].disk;
             let good = disk > DiskState::Outdated && disk != DiskState::DUnknown;
-            if far && !commit.primary_incapable && good && self.role != Role::Primary {
+            let incapable = commit.primary_incapable || commit.incapable.has(v);
+            if far && !incapable && good && self.role != Role::Primary {
                 reach!(self, TwopcFarPrimary);
                 self.set_disk(v, DiskState::Outdated);
             } else if empty && mine && disk == DiskState::Consistent && commit.primaries.is_empty()
@@ -769,7 +780,8 @@ impl Resource {
             return;
         }
         for v in 0..self.devices.len() {
-            if self.conns[c].volumes[v].disk == DiskState::DUnknown {
+            let stays = !self.data_accessible(v);
+            if self.conns[c].volumes[v].disk == DiskState::DUnknown && !stays {
                 reach!(self, TwopcOutdatesFar);
                 self.set_peer_disk(c, v, DiskState::Outdated);
             }

@@ -2,6 +2,7 @@
 //! tie-breaker, 100 I/O per second in total, with promises, hash, activity log and a mix of faults
 //! on. What a seed costs.
 
+use super::thread_cpu_ns;
 use crate::outcome::{Outcome, RunOptions};
 use crate::run::run;
 use scenarios::{Disk, Do, Io, Network, Pool, Resource, Scenario, Step, Storage, Vm};
@@ -117,12 +118,6 @@ pub fn scenario() -> Scenario {
         step: plan(),
         ..Scenario::bare("lifetime", pool)
     }
-}
-
-/// CPU time of this thread in nanoseconds.
-fn thread_cpu_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    now.tv_sec as u64 * SECOND + now.tv_nsec as u64
 }
 
 /// Runs it once, with or without marks.
