@@ -27,7 +27,7 @@ Examples:
 
 A part that cannot run on this machine is skipped with its reason. Skips that are allowed are
 listed in tests/skips.txt; any other fails. Where CI is set, those marked `elsewhere` fail too.
-Where GUESTS is set, the part `kernel` plays some of its scripts on guests.";
+With GUESTS=0 in its environment, the part `kernel` plays nothing on guests.";
 
 #[derive(Args)]
 pub struct TestArgs {
