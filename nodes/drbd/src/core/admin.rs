@@ -3,7 +3,6 @@
 
 use super::Resource;
 use super::event::{Action, CommandId, Refusal};
-use super::handshake::Bits;
 use super::parts::Conn;
 use super::twopc::Purpose;
 use crate::ids::{NodeId, Uuid, VolumeNumber};
@@ -95,16 +94,6 @@ impl Resource {
         self.answer_command(id, Ok(()));
     }
 
-    fn fill_slot(&mut self, c: usize, v: usize) {
-        let node = self.conns[c].node;
-        let Some(slot) = self.devices[v].slot(node) else { return };
-        let device = &mut self.devices[v];
-        device.bitmaps[slot].fill();
-        device.bm_dirty.extend(device.layout.bitmap_pages(0, device.size - 1));
-        device.md.peer_mut(node).flags.put(PeerFlags::FULL_SYNC, true);
-        self.touch_md(v);
-    }
-
     pub(super) fn invalidate_remote(&mut self, id: CommandId, volume: VolumeNumber, node: NodeId) {
         let v = volume.index();
         let refusal = match v < self.devices.len() {
@@ -136,21 +125,6 @@ impl Resource {
             () if primary && target == DiskState::UpToDate => Some(Refusal::NoUpToDateDisk),
             () if self.uuids_locked() => Some(Refusal::InTransientState),
             () => None,
-        }
-    }
-
-    /// The change is committed.
-    pub(super) fn start_full_sync(&mut self, c: usize, v: usize, to_me: bool) {
-        if v >= self.devices.len() || self.resync_refusal(v, self.conns[c].node, to_me).is_some() {
-            // Something else came in between: the two compare.
-            return self.retry_link(c);
-        }
-        match to_me {
-            true => {
-                self.set_disk(v, DiskState::Inconsistent);
-                self.start_target(c, v, Bits::All);
-            }
-            false => self.start_source(c, v, Bits::All),
         }
     }
 

@@ -1,4 +1,4 @@
-//! The lower device: attach and detach, the superblock, the activity log's transactions, bitmap
+//! The lower device: attach, and its end; the superblock, the activity log's transactions, bitmap
 //! pages, I/O errors.
 
 use super::Resource;
@@ -400,6 +400,7 @@ impl Resource {
         reach!(self, DiskFailed);
         self.set_disk(v, DiskState::Failed);
         self.notice(Notice::Note("Local IO failed, detaching".to_owned()));
+        self.broadcast_states();
         self.drop_disk(v);
         if self.role == Role::Primary {
             reach!(self, DiskFailedPrimary);
@@ -458,38 +459,6 @@ impl Resource {
             Work::Detached(_, Some(id)) => self.out.push(Action::Reply(id, Ok(()))),
             _ => {}
         }
-    }
-
-    pub(super) fn detach(&mut self, id: CommandId, volume: VolumeNumber, force: bool) {
-        let v = volume.index();
-        if v >= self.devices.len() || !self.devices[v].has_disk() {
-            return self.out.push(Action::Reply(id, Ok(())));
-        }
-        let elsewhere = self
-            .conns
-            .iter()
-            .any(|conn| conn.connected() && conn.volumes[v].disk == DiskState::UpToDate);
-        if self.role == Role::Primary && !elsewhere && !force {
-            return self.out.push(Action::Reply(id, Err(Refusal::NoUpToDateDisk)));
-        }
-        if force {
-            self.disk_failed(v);
-            return self.out.push(Action::Reply(id, Ok(())));
-        }
-        self.clean_detach(v, Some(id));
-    }
-
-    /// Writes bitmap and superblock so that no activity log needs to be replayed, then lets go.
-    pub(super) fn clean_detach(&mut self, v: usize, reply: Option<CommandId>) {
-        if !self.devices[v].has_disk() {
-            return;
-        }
-        self.write_bitmap(v);
-        self.devices[v].detaching = Some(reply);
-        if self.role == Role::Primary {
-            self.devices[v].new_uuid = true;
-        }
-        self.go_on_detaching(v);
     }
 
     /// The superblock may say that the activity log is clean only once every bit is durable.

@@ -172,6 +172,29 @@ impl AfterSb {
     }
 }
 
+/// `fencing`: what a Primary does about a peer that it cannot see.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Fencing {
+    /// Nothing.
+    DontCare,
+    /// It has the handler `fence-peer` outdate the peer's copy.
+    ResourceOnly,
+    /// As above, and I/O is on hold until that has worked.
+    ResourceAndStonith,
+}
+
+impl Fencing {
+    /// The policy of a word of `drbd.conf(5)`.
+    pub fn named(word: &str) -> Option<Fencing> {
+        Some(match word {
+            "dont-care" => Fencing::DontCare,
+            "resource-only" => Fencing::ResourceOnly,
+            "resource-and-stonith" => Fencing::ResourceAndStonith,
+            _ => return None,
+        })
+    }
+}
+
 /// One volume of the resource on this node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VolumeConfig {
@@ -217,6 +240,8 @@ pub struct Config {
     pub rr_conflict: RrConflict,
     /// `after-sb-0pri`, `after-sb-1pri`, `after-sb-2pri`, `always-asbp`.
     pub after_sb: AfterSb,
+    /// `fencing`, default dont-care.
+    pub fencing: Fencing,
     /// `auto-promote`, default yes.
     pub auto_promote: bool,
     /// `auto-promote-timeout` in ms, default 2000.
@@ -267,6 +292,7 @@ impl Config {
                 two: AfterSb2::Disconnect,
                 always: false,
             },
+            fencing: Fencing::DontCare,
             auto_promote: true,
             auto_promote_timeout_ms: 2_000,
             ping_int_ms: 10_000,

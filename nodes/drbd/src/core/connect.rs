@@ -271,7 +271,7 @@ impl Resource {
     }
 
     /// What this node believes of the peer's disk, given what the peer says.
-    fn follow_peer_disk(&mut self, c: usize, v: usize, state: PeerState) {
+    pub(super) fn follow_peer_disk(&mut self, c: usize, v: usize, state: PeerState) {
         if self.role == Role::Primary && self.peer_moved_on(c, v) {
             return self.give_way(c);
         }
@@ -288,7 +288,7 @@ impl Resource {
                 reach!(self, PeerDoubtful);
                 DiskState::Consistent
             }
-            DiskState::Attaching | DiskState::Detaching | DiskState::Failed => DiskState::Diskless,
+            DiskState::Attaching => DiskState::Diskless,
             DiskState::Negotiating => return,
             disk => disk,
         };
@@ -320,10 +320,7 @@ impl Resource {
         reach!(self, GivesWay);
         match self.rr_conflict() {
             Refusal::HandshakeRetry => self.retry_link(c),
-            _ => {
-                self.send(c, Packet::Disconnect);
-                self.stand_alone(c);
-            }
+            _ => self.dismiss(c),
         }
     }
 
@@ -706,15 +703,11 @@ impl Resource {
         }
     }
 
-    /// Steps down if nobody has the device open; otherwise the handler `pri-lost-after-sb` is
-    /// called, and the split brain stays.
+    /// No role is given up while a handshake goes on: the handler `pri-lost-after-sb` is called, and
+    /// the split brain stays. (DRBD after 9.3.3 demotes a Primary that nobody has open.)
     fn give_up_after_sb(&mut self) -> Refusal {
-        if self.roles.is_open() {
-            self.notice(Notice::Note("helper: pri-lost-after-sb".to_owned()));
-            return Refusal::HandshakeDisconnect;
-        }
-        self.force_secondary();
-        Refusal::HandshakeRetry
+        self.notice(Notice::Note("helper: pri-lost-after-sb".to_owned()));
+        Refusal::HandshakeDisconnect
     }
 
     /// This node is Primary and its data is outdated: a suspended one gives up if it is told to.
@@ -791,6 +784,10 @@ impl Resource {
 
     /// Carries a verdict out.
     fn apply(&mut self, c: usize, v: usize, outcome: Outcome) {
+        if !self.conns[c].connected() {
+            // What another volume's peer has moved on to ended the connection.
+            return;
+        }
         let same = self.same_generation(c, v);
         let pd = &mut self.conns[c].volumes[v];
         pd.agreed = outcome == Outcome::None && pd.bits_offered() == 0 && same;
@@ -798,14 +795,23 @@ impl Resource {
         pd.reconcile = false;
         // That both agree may be all that somebody waits for.
         self.changed = true;
-        self.set_repl(c, v, ReplState::Established);
-        let Some(state) = self.conns[c].volumes[v].state else { return };
-        self.adopt_exposed(c, v, state);
-        self.follow_peer_disk(c, v, state);
-        match outcome {
-            Outcome::Source(bits) => self.start_source(c, v, bits),
-            Outcome::Target(bits) => self.start_target(c, v, bits),
-            _ => self.no_resync(c, v, state),
+        if let Some(state) = self.conns[c].volumes[v].state {
+            self.adopt_exposed(c, v, state);
+            match outcome {
+                Outcome::Source(bits) => self.start_source(c, v, bits),
+                Outcome::Target(bits) => self.start_target(c, v, bits),
+                _ => {}
+            }
+            self.follow_peer_disk(c, v, state);
+            if !self.conns[c].connected() {
+                return;
+            }
+            if !matches!(outcome, Outcome::Source(_) | Outcome::Target(_)) {
+                self.no_resync(c, v, state);
+            }
+        }
+        if !self.conns[c].volumes[v].repl.is_sync() {
+            self.set_repl(c, v, ReplState::Established);
         }
         if self.devices[v].disk == DiskState::Negotiating {
             self.settle_attach(v, Some(outcome));

@@ -48,6 +48,7 @@ impl Conn {
             kept_on: false,
             flush_asked: Vec::new(),
             relink_at: None,
+            lingers: None,
         }
     }
 }
@@ -132,7 +133,7 @@ impl Resource {
     pub(super) fn retry_link(&mut self, c: usize) {
         reach!(self, LinkRetried);
         self.out.push(Action::Unlink(self.conns[c].node));
-        self.lost(c, ConnState::Unconnected);
+        self.lost(c, ConnState::NetworkFailure);
         self.relink(c, RETRY_MS);
     }
 
@@ -142,32 +143,31 @@ impl Resource {
         self.start_wanted_links();
     }
 
-    /// Ends a connection for good.
-    pub(super) fn stand_alone(&mut self, c: usize) {
-        if self.conns[c].cstate == ConnState::StandAlone {
-            return;
-        }
-        if self.down.is_none() {
-            reach!(self, StandAlone);
-        }
-        self.out.push(Action::Unlink(self.conns[c].node));
-        self.lost(c, ConnState::Disconnecting);
-        self.set_cstate(c, ConnState::StandAlone);
-    }
-
     /// A socket broke. When the peer is about to leave on purpose, that is what was expected.
     pub(super) fn link_down(&mut self, c: usize) {
-        match self.expected_disconnect(c) {
-            Some(outdated) => self.left_by_peer(c, outdated),
-            None => self.lost(c, ConnState::NetworkFailure),
+        if self.conns[c].lingers.is_some() {
+            return self.stand_alone(c);
+        }
+        if let Some(outdated) = self.expected_disconnect(c) {
+            return self.left_by_peer(c, outdated);
+        }
+        self.lost(c, ConnState::NetworkFailure);
+        if self.conns[c].cstate == ConnState::Unconnected {
+            // The link is still wanted, and tried again.
+            self.set_cstate(c, ConnState::Connecting);
         }
     }
 
     /// The link is gone: everything that went over it is settled without the peer.
     pub(super) fn lost(&mut self, c: usize, why: ConnState) {
+        let graceful = matches!(why, ConnState::Disconnecting | ConnState::TearDown);
+        self.lost_as(c, why, graceful);
+    }
+
+    /// As above; `graceful`: nothing is uncertain, so nobody has to be asked who is there.
+    pub(super) fn lost_as(&mut self, c: usize, why: ConnState, graceful: bool) {
         let was_connected = self.conns[c].connected();
         let was_primary = was_connected && self.conns[c].role == Role::Primary;
-        let graceful = matches!(why, ConnState::Disconnecting | ConnState::TearDown);
         let conn = &mut self.conns[c];
         conn.linked = false;
         conn.birth += 1;
@@ -180,11 +180,9 @@ impl Resource {
         conn.flush_asked.clear();
         conn.confirmed = false;
         conn.epochs.clear();
-        if conn.cstate > ConnState::Connecting {
+        let leaves = why == ConnState::Disconnecting;
+        if was_connected || leaves {
             self.set_cstate(c, why);
-        }
-        if self.conns[c].cstate != ConnState::StandAlone {
-            self.set_cstate(c, ConnState::Connecting);
         }
         self.set_peer_role(c, Role::Unknown);
         for v in 0..self.devices.len() {
@@ -203,6 +201,9 @@ impl Resource {
         }
         if was_connected && !graceful {
             self.want(Purpose::LostPeer);
+        }
+        if !leaves && self.conns[c].cstate != ConnState::StandAlone {
+            self.set_cstate(c, ConnState::Unconnected);
         }
     }
 
@@ -285,11 +286,16 @@ impl Resource {
             Some(at) => at.plus_ms(self.config.ping_timeout_ms),
             None => conn.heard.plus_ms(self.config.ping_int_ms),
         });
-        ping.into_iter().chain(conn.handshake_deadline).chain(conn.relink_at).min()
+        ping.into_iter()
+            .chain(conn.handshake_deadline)
+            .chain(conn.relink_at)
+            .chain(conn.lingers)
+            .min()
     }
 
     pub(super) fn conn_alarms(&mut self, c: usize) {
         let now = self.now;
+        self.dismissed(c, now);
         let conn = &self.conns[c];
         if conn.relink_at.is_some_and(|at| at <= now) {
             self.start_wanted_links();
@@ -344,7 +350,7 @@ impl Resource {
             Packet::TwopcVote(id, vote) => self.twopc_vote(c, id, vote),
             Packet::TwopcCommit(commit) => self.twopc_commit(c, commit),
             Packet::TwopcAbort(req) => self.twopc_abort(c, req),
-            Packet::Disconnect => self.stand_alone(c),
+            Packet::Disconnect => self.sent_away(c),
             Packet::PeerDagtag { node, dagtag } => {
                 self.conns[c].peer_dagtag = Some((node, dagtag));
             }

@@ -257,7 +257,9 @@ fn by_disk_state(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
 fn by_bits(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     let (mine, theirs) = (me.uuids.dirty_bits, peer.uuids.dirty_bits);
     let fresh = me.uuids.current.is_fresh();
-    if verdict.outcome != Outcome::None || (mine == 0 && theirs == 0) || fresh {
+    // Of two copies that are neither old nor new, none has anything for the other.
+    let nothing = fresh || me.disk.max(peer.disk) == DiskState::Inconsistent;
+    if verdict.outcome != Outcome::None || (mine == 0 && theirs == 0) || nothing {
         return verdict;
     }
     let again = |side: &Side| side.has(UuidFlags::RECONNECT);

@@ -2,23 +2,30 @@
 //!
 //! [`Resource::step`] takes one event and appends actions. Inside, each file holds one concern:
 //! `request` the application's I/O, `replicate` the peers' writes, `resync` with what comes before
-//! its end (`flush`) and what others left (`stray`), `attach` the lower device and metadata,
-//! `connect` links and handshakes, `twopc` cluster-wide changes, `role` promotion and demotion,
+//! its end (`flush`), what others left (`stray`) and the one on demand (`full_sync`), `attach` the lower device and metadata,
+//! `detach` letting go of it, `connect` links and handshakes, `leave` their end for good, `twopc`
+//! cluster-wide changes, `role` promotion and demotion, `force` what `--force` takes for granted,
 //! `pulse` a Primary that stood still, `generation` new data generations, `admin` what else
-//! administrators ask for, `status` what follows from every change.
+//! administrators ask for, `clamp` which states go together, `status` what follows from every
+//! change.
 
 pub mod activity_log;
 mod admin;
 mod attach;
 pub mod bitmap;
 mod bitmap_io;
+mod clamp;
 pub mod config;
 mod connect;
 mod connection;
+mod detach;
 pub mod event;
 mod flush;
+mod force;
+mod full_sync;
 mod generation;
 pub mod handshake;
+mod leave;
 mod locks;
 mod parts;
 pub mod points;
@@ -279,6 +286,7 @@ impl Resource {
             Work::Promoted => self.promoted_durable(),
             Work::Attached(v) => self.attached(v),
             Work::SyncTarget(c, v) => self.sync_target_durable(c, v),
+            Work::FullSync(c, v) => self.full_sync_durable(c, v),
             Work::ResyncEnd(c, v) => self.resync_end_durable(c, v),
             Work::Detached(v, reply) => self.detached(v, reply),
         }

@@ -43,6 +43,8 @@ pub(super) enum Work {
     Attached(usize),
     /// The disk is marked Inconsistent: resync may write (connection, volume).
     SyncTarget(usize, usize),
+    /// The bits of a full sync on demand are sure to be set (connection, volume).
+    FullSync(usize, usize),
     /// The end of a resync is durable (connection, volume).
     ResyncEnd(usize, usize),
     /// A clean detach is durable.
@@ -313,6 +315,8 @@ pub(super) struct Conn {
     pub flush_asked: Vec<(u32, Dagtag)>,
     /// The next link waits for this.
     pub relink_at: Option<Time>,
+    /// P_DISCONNECT was sent, and the peer has so long to close the link.
+    pub lingers: Option<Time>,
 }
 
 impl Conn {

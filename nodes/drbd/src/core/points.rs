@@ -144,6 +144,8 @@ points! {
     // Resync.
     ResyncSource "drbd.resync.start.source"
     ResyncTarget "drbd.resync.start.target"
+    FullSyncSource "drbd.resync.on-demand.source"
+    FullSyncTarget "drbd.resync.on-demand.target"
     ResyncPaused "drbd.resync.pause.other-source-is-primary"
     ResyncWaits "drbd.resync.pause.another-is-active"
     ResyncResumed "drbd.resync.pause.resumed"

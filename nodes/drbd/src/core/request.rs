@@ -223,12 +223,15 @@ impl Resource {
         }
         let may_set_in_sync =
             matches!(pd.repl, SyncSource | SyncTarget | PausedSyncS | PausedSyncT);
+        let says = pd.state.map(|state| state.disk);
         match (pd.repl, pd.disk) {
             // It does not know yet that it is about to be a target: nothing may complete without
             // it.
-            (WFBitMapS, DiskState::UpToDate) => Share::Data { may_set_in_sync },
+            (WFBitMapS | StartingSyncS, _) if says == Some(DiskState::UpToDate) => {
+                Share::Data { may_set_in_sync }
+            }
             (WFBitMapS | Ahead, _) if self.quirk("no-notice-in-wfbitmaps") => Share::Nothing,
-            (WFBitMapS | Ahead, _) => Share::Notice,
+            (WFBitMapS | StartingSyncS | Ahead, _) => Share::Notice,
             (_, DiskState::Outdated) if self.quirk("no-notice-to-outdated-target") => {
                 Share::Nothing
             }
@@ -450,7 +453,9 @@ impl Resource {
             (Request::Flush, Ok(_)) => self.finish_simple(key, Ok(None), me.mask()),
             (Request::Flush, Err(_)) => {
                 self.disk_failed(v);
-                self.finish_simple(key, Err(IoError), NodeMask::NONE);
+                // What is left needs no more than without a disk from the beginning.
+                let result = if self.data_accessible(v) { Ok(None) } else { Err(IoError) };
+                self.finish_simple(key, result, NodeMask::NONE);
             }
             (_, Ok(_)) => {
                 self.reqs[key].local = Local::Ok;

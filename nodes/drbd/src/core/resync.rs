@@ -2,11 +2,12 @@
 //! the target takes over the source's generation.
 
 use super::Resource;
+use super::clamp::best_own_disk;
 use super::event::{Lower, LowerResult, Notice};
 use super::flush::Flush;
 use super::handshake::Bits;
 use super::locks::{Holder, LockId};
-use super::parts::{LowerUse, Work};
+use super::parts::{Conn, LowerUse, Work};
 use super::points::reach;
 use super::twopc::Purpose;
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
@@ -37,6 +38,8 @@ pub(super) struct Resync {
     ending: bool,
     /// Source: the target says that it is done.
     peer_done: bool,
+    /// Source of a full sync on demand: the target has said that it is one.
+    pub(super) peer_began: bool,
 }
 
 /// One request, on the target or on the source.
@@ -77,13 +80,22 @@ impl ResyncRequest {
 
 impl Resource {
     pub(super) fn start_source(&mut self, c: usize, v: usize, bits: Bits) {
+        let Some(slot) = self.mark_source(c, v, bits) else { return };
+        reach!(self, ResyncSource);
+        self.set_repl(c, v, ReplState::WFBitMapS);
+        let words = self.devices[v].bitmaps[slot].words();
+        self.send(c, Packet::Bitmap { volume: VolumeNumber(v as u16), words });
+    }
+
+    /// The bits that the resync starts from, in the slot for the target; `None` without one.
+    pub(super) fn mark_source(&mut self, c: usize, v: usize, bits: Bits) -> Option<usize> {
         let node = self.conns[c].node;
         let theirs = self.conns[c].volumes[v].uuids.as_ref();
         let peer_current = theirs.map_or(Uuid::NONE, |u| u.current);
         // The target of another resync presents what it is about to be, not what it is.
         let borrowed = theirs.is_some_and(|u| u.flags.has(UuidFlags::SYNC_TARGET));
         let device = &mut self.devices[v];
-        let Some(slot) = device.slot(node) else { return };
+        let slot = device.slot(node)?;
         let consistent = device.disk == DiskState::Consistent;
         if consistent && self.conns[c].role == Role::Primary {
             // The Primary itself wants this data: nobody has newer.
@@ -107,26 +119,29 @@ impl Resource {
         }
         self.doubt_unacked(v, node);
         let device = &mut self.devices[v];
-        let words = device.bitmaps[slot].words();
         device.write_set_bits(slot);
         self.touch_md(v);
         self.write_bitmap(v);
         self.conns[c].volumes[v].resync = Resync::default();
-        reach!(self, ResyncSource);
-        self.set_repl(c, v, ReplState::WFBitMapS);
-        self.send(c, Packet::Bitmap { volume: VolumeNumber(v as u16), words });
+        Some(slot)
     }
 
     pub(super) fn start_target(&mut self, c: usize, v: usize, bits: Bits) {
+        self.mark_target(c, v, bits);
+        reach!(self, ResyncTarget);
+        self.set_repl(c, v, ReplState::WFBitMapT);
+    }
+
+    /// The bits that the resync starts from; the copy is no longer good.
+    pub(super) fn mark_target(&mut self, c: usize, v: usize, bits: Bits) {
         let node = self.conns[c].node;
         if let (Bits::All, Some(slot)) = (bits, self.devices[v].slot(node)) {
             self.devices[v].bitmaps[slot].fill();
             self.devices[v].md.peer_mut(node).flags.put(PeerFlags::FULL_SYNC, true);
             self.touch_md(v);
         }
-        if self.devices[v].disk > DiskState::Outdated
-            || self.devices[v].disk == DiskState::Negotiating
-        {
+        let negotiates = self.devices[v].disk == DiskState::Negotiating;
+        if self.devices[v].disk > best_own_disk(ReplState::WFBitMapT) || negotiates {
             let disk = match self.devices[v].md.flags.has(MdFlags::CONSISTENT) {
                 true => DiskState::Outdated,
                 false => DiskState::Inconsistent,
@@ -134,8 +149,6 @@ impl Resource {
             self.set_disk(v, disk);
         }
         self.conns[c].volumes[v].resync = Resync::default();
-        reach!(self, ResyncTarget);
-        self.set_repl(c, v, ReplState::WFBitMapT);
     }
 
     pub(super) fn receive_bitmap(&mut self, c: usize, v: usize, words: &[u64]) {
@@ -155,8 +168,8 @@ impl Resource {
                 self.doubt_unacked(v, node);
                 let words = self.devices[v].bitmaps[slot].words();
                 self.send(c, Packet::Bitmap { volume, words });
-                self.set_repl(c, v, ReplState::PausedSyncT);
-                self.set_disk(v, DiskState::Inconsistent);
+                self.set_disk(v, best_own_disk(ReplState::SyncTarget));
+                self.start_or_pause(c, v);
                 self.changed = true;
             }
             _ => {}
@@ -225,6 +238,15 @@ impl Resource {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// The bitmaps are exchanged: the resync begins, unless another is active.
+    pub(super) fn start_or_pause(&mut self, c: usize, v: usize) {
+        let active = |conn: &Conn| conn.volumes[v].repl == ReplState::SyncTarget;
+        match self.conns.iter().any(active) {
+            true => self.set_repl(c, v, ReplState::PausedSyncT),
+            false => self.activate_target(c, v),
         }
     }
 
@@ -662,13 +684,16 @@ impl Resource {
                 self.conns[c].volumes[v].resync.peer_done = true;
                 self.source_progress(c, v);
             }
-            (SyncTarget | PausedSyncT | WFBitMapT, _) if state.disk < DiskState::Inconsistent => {
+            (SyncTarget | PausedSyncT | WFBitMapT | StartingSyncT, _)
+                if state.disk < DiskState::Inconsistent =>
+            {
                 self.abort_resync(c, v);
                 self.set_repl(c, v, Established);
             }
-            (WFBitMapS, _) if state.disk < DiskState::Inconsistent => {
+            (WFBitMapS | StartingSyncS, _) if state.disk < DiskState::Inconsistent => {
                 self.set_repl(c, v, Established)
             }
+            (StartingSyncS, theirs) => self.follow_full_sync(c, v, theirs),
             _ => {}
         }
     }
@@ -849,7 +874,8 @@ impl Resource {
         let stable = self.source_is_stable(c, v);
         let disk = match source_disk {
             DiskState::UpToDate | DiskState::Consistent if stable => source_disk,
-            _ => DiskState::Outdated,
+            // The likeness of a copy is no better than that.
+            disk => disk.min(DiskState::Outdated),
         };
         let node = self.conns[c].node;
         if stable {

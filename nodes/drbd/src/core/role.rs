@@ -7,6 +7,7 @@ use super::points::reach;
 use super::twopc::Purpose;
 use crate::ids::{NodeId, Time, VolumeNumber};
 use crate::meta::MdFlags;
+use crate::packet::Change;
 use crate::state::{ConnState, DiskState, ReplState, Role};
 
 /// Somebody waits for this node to be Primary.
@@ -15,6 +16,8 @@ struct Waiter {
     id: CommandId,
     /// An opener for writing (otherwise the `primary` command).
     open: bool,
+    /// `primary --force`.
+    force: bool,
     deadline: Time,
 }
 
@@ -43,6 +46,10 @@ pub(super) struct RoleState {
 impl RoleState {
     pub fn has_reader(&self) -> bool {
         self.readers > 0
+    }
+    /// Does somebody want the role whatever data there is?
+    pub fn is_forced(&self) -> bool {
+        self.waiters.iter().any(|waiter| waiter.force)
     }
     pub fn is_open(&self) -> bool {
         self.readers > 0 || self.writers > 0
@@ -90,7 +97,7 @@ impl Resource {
             return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
         }
         let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
-        self.roles.waiters.push(Waiter { id, open: true, deadline });
+        self.roles.waiters.push(Waiter { id, open: true, force: false, deadline });
         self.changed = true;
     }
 
@@ -130,21 +137,8 @@ impl Resource {
             self.roles.explicit = true;
             return self.out.push(Action::Reply(id, Ok(())));
         }
-        if force {
-            for v in 0..self.devices.len() {
-                let disk = self.devices[v].disk;
-                if self.devices[v].has_disk() && disk < DiskState::UpToDate {
-                    self.set_disk(v, DiskState::UpToDate);
-                }
-                for c in 0..self.conns.len() {
-                    if self.conns[c].volumes[v].disk == DiskState::DUnknown {
-                        self.set_peer_disk(c, v, DiskState::Outdated);
-                    }
-                }
-            }
-        }
         let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
-        self.roles.waiters.push(Waiter { id, open: false, deadline });
+        self.roles.waiters.push(Waiter { id, open: false, force, deadline });
         self.changed = true;
     }
 
@@ -245,11 +239,14 @@ impl Resource {
         if self.roles.fail_io {
             return Some(Refusal::DeviceInUse);
         }
-        if self.devices.iter().any(|device| !device.quorum) {
-            return Some(Refusal::NoQuorum);
+        let force = self.roles.is_forced();
+        let quorum = |v: usize| self.devices[v].quorum || (force && self.quorum_by_force(v));
+        let data = |v: usize| self.data_accessible(v) || (force && self.devices[v].has_disk());
+        match () {
+            () if !(0..self.devices.len()).all(quorum) => Some(Refusal::NoQuorum),
+            () if !(0..self.devices.len()).all(data) => Some(Refusal::NoUpToDateDisk),
+            () => None,
         }
-        let data = (0..self.devices.len()).all(|v| self.data_accessible(v));
-        (!data).then_some(Refusal::NoUpToDateDisk)
     }
 
     /// Why this node may not become Secondary now.
@@ -288,6 +285,9 @@ impl Resource {
         match result {
             Ok(()) => {
                 reach!(self, Promoted);
+                if self.roles.is_forced() {
+                    self.take_by_force();
+                }
                 if !self.devices.iter().any(|device| device.has_disk()) {
                     reach!(self, PromotedDiskless);
                 }
@@ -437,14 +437,16 @@ impl Resource {
     ) {
         let Some(c) = self.conn_of(node) else { return };
         if result.is_ok() {
-            let peer_primary = self.conns[c].role == Role::Primary;
+            let change = self.change_of_leaving(node);
             self.stand_alone(c);
-            if peer_primary {
-                self.outdate();
-            }
-            for v in 0..self.devices.len() {
-                if self.role == Role::Primary && self.conns[c].config.diskful {
-                    self.set_peer_disk(c, v, DiskState::Outdated);
+            if let Change::Disconnect { outdate_me, outdate_you } = change {
+                if outdate_me {
+                    self.outdate();
+                }
+                for v in 0..self.devices.len() {
+                    if outdate_you && self.conns[c].config.diskful {
+                        self.set_peer_disk(c, v, DiskState::Outdated);
+                    }
                 }
             }
         } else if self.down.is_some() || result == Err(Refusal::AlreadyStandalone) {
@@ -504,7 +506,8 @@ impl Resource {
         }
         let mut detached = true;
         for v in 0..self.devices.len() {
-            if self.devices[v].has_disk() {
+            let goes = self.devices[v].disk == DiskState::Detaching;
+            if self.devices[v].has_disk() || goes {
                 detached = false;
                 let pending = self.devices[v]
                     .md_waiters

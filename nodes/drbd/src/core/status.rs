@@ -69,7 +69,8 @@ impl Resource {
         }
     }
 
-    pub(super) fn compute_quorum(&self, v: usize) -> bool {
+    /// What this node and every other that is known counts as.
+    pub(super) fn voters(&self, v: usize) -> (Voter, Vec<Voter>) {
         let device = &self.devices[v];
         let me = match device.disk {
             DiskState::UpToDate => Voter::UpToDate,
@@ -109,7 +110,12 @@ impl Resource {
             }
         };
         let known = self.conns.iter().filter(|conn| !conn.forgotten);
-        let others: Vec<Voter> = known.map(voter).collect();
+        (me, known.map(voter).collect())
+    }
+
+    pub(super) fn compute_quorum(&self, v: usize) -> bool {
+        let device = &self.devices[v];
+        let (me, others) = self.voters(v);
         let peer_vouches = !device.has_disk()
             && self.conns.iter().any(|conn| {
                 let good = conn.volumes[v].disk == DiskState::UpToDate;
@@ -232,7 +238,7 @@ impl Resource {
     }
 
     /// Tells connected peers what changed (P_STATE).
-    fn broadcast_states(&mut self) {
+    pub(super) fn broadcast_states(&mut self) {
         for c in 0..self.conns.len() {
             if !self.conns[c].connected() || self.disowns_on_disk(c) {
                 continue;
@@ -276,16 +282,19 @@ impl Resource {
     }
 
     pub(super) fn set_repl(&mut self, c: usize, v: usize, repl: ReplState) {
-        if self.conns[c].volumes[v].repl != repl {
+        let before = self.conns[c].volumes[v].repl;
+        if before != repl {
             self.conns[c].volumes[v].repl = repl;
             self.conns[c].volumes[v].agreed &= repl == ReplState::Established;
             self.changed = true;
             self.notice(Notice::Repl(self.conns[c].node, VolumeNumber(v as u16), repl));
+            self.clamp_disks(c, v, before);
         }
     }
 
     /// What is known of a peer's disk. Losing contact to a copy makes a new generation due.
     pub(super) fn set_peer_disk(&mut self, c: usize, v: usize, disk: DiskState) {
+        let disk = self.clamped(c, v, disk);
         let old = self.conns[c].volumes[v].disk;
         if old == disk {
             return;

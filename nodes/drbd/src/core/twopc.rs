@@ -27,6 +27,8 @@ pub(super) enum Purpose {
     Resync(NodeId, VolumeNumber, bool, CommandId),
     /// Everybody shall know the new data generation before a write completes.
     Confirm,
+    /// Detach the disk of a volume.
+    Detach(VolumeNumber, CommandId),
 }
 
 #[derive(Clone, Debug)]
@@ -131,6 +133,7 @@ impl Resource {
             Purpose::Resync(node, volume, to_me, _) => {
                 self.resync_refusal(volume.index(), node, to_me)
             }
+            Purpose::Detach(volume, _) => self.detach_refusal(volume.index()),
             Purpose::LostPeer | Purpose::Confirm => None,
         };
         if let Some(refusal) = refused {
@@ -176,20 +179,13 @@ impl Resource {
     fn change_of(&self, purpose: Purpose) -> (Option<NodeId>, Change) {
         match purpose {
             Purpose::Connect(node) => (Some(node), Change::Connect),
-            Purpose::Disconnect(node, _) => {
-                let peer_primary =
-                    self.conn_of(node).is_some_and(|c| self.conns[c].role == Role::Primary);
-                let change = Change::Disconnect {
-                    outdate_me: peer_primary,
-                    outdate_you: self.role == Role::Primary,
-                };
-                (Some(node), change)
-            }
+            Purpose::Disconnect(node, _) => (Some(node), self.change_of_leaving(node)),
             Purpose::Promote => (None, Change::Promote),
             Purpose::Demote => (None, Change::Demote),
             Purpose::Resync(node, volume, to_initiator, _) => {
                 (Some(node), Change::Resync { volume, to_initiator })
             }
+            Purpose::Detach(volume, _) => (None, Change::Disk { volume, to: DiskState::Detaching }),
             Purpose::LostPeer | Purpose::Confirm => (None, Change::Empty),
         }
     }
@@ -321,6 +317,7 @@ impl Resource {
         match request.change {
             Change::Promote => self.vote_on_promote(initiator),
             Change::Empty => self.vote_on_settling(initiator),
+            Change::Disk { volume, .. } => self.vote_on_disk(initiator, volume.index()),
             Change::Disconnect { .. } if request.target == Some(self.me()) => {
                 (self.role == Role::Primary && !self.quorum_without(initiator))
                     .then_some(Refusal::NoQuorum)
@@ -593,7 +590,12 @@ impl Resource {
                     self.on_conn(node, |r, c| r.start_full_sync(c, volume.index(), to_me));
                 }
             }
-            (Purpose::Disconnect(..), Err(_)) if transient => self.again(purpose, retries, 0),
+            (Purpose::Disconnect(..) | Purpose::Detach(..), Err(_)) if transient => {
+                self.again(purpose, retries, 0);
+            }
+            (Purpose::Detach(volume, id), result) => {
+                self.detach_decided(volume.index(), id, result);
+            }
             (Purpose::Disconnect(node, reply), result) => {
                 self.disconnect_done(node, reply, result);
             }
@@ -625,15 +627,11 @@ impl Resource {
         self.notice(Notice::Note(format!("connect refused: {refusal:?}")));
         let retry = self.config.rr_conflict == super::config::RrConflict::RetryConnect;
         match refusal {
-            Refusal::HandshakeDisconnect => {
-                self.send(c, Packet::Disconnect);
-                self.stand_alone(c);
-            }
+            Refusal::HandshakeDisconnect => self.dismiss(c),
             Refusal::TwoPrimaries | Refusal::FailedByPeer
                 if !retry && !self.config.force_secondary =>
             {
-                self.send(c, Packet::Disconnect);
-                self.stand_alone(c);
+                self.dismiss(c);
             }
             _ => self.retry_link(c),
         }
@@ -664,6 +662,9 @@ impl Resource {
             }
             Change::Resync { volume, to_initiator } if me => {
                 self.on_conn(initiator, |r, c| r.start_full_sync(c, volume.index(), !to_initiator));
+            }
+            Change::Disk { volume, to } if volume.index() < self.devices.len() => {
+                self.on_conn(initiator, |r, c| r.set_peer_disk(c, volume.index(), to));
             }
             Change::Promote => {
                 self.on_conn(initiator, |r, c| r.set_peer_role(c, Role::Primary));
@@ -731,7 +732,11 @@ impl Resource {
             .collect();
         let far_primaries = commit.primaries.iter().filter(|node| !direct(*node));
         let far_primaries = far_primaries.fold(NodeMask::NONE, NodeMask::with);
-        let far = !far_primaries.is_empty();
+        let spares = matches!(
+            commit.request.change,
+            Change::Disconnect { outdate_me: false, outdate_you: false }
+        );
+        let far = far_primaries.iter().any(|node| !(spares && part(node)));
         self.far_primaries = far_primaries;
         stepped_down.into_iter().for_each(|c| self.set_peer_role(c, Role::Secondary));
         for v in 0..self.devices.len() {

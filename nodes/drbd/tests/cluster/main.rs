@@ -15,6 +15,7 @@ mod replication;
 mod resync;
 mod roles;
 mod shutdown;
+mod states;
 mod twopc;
 mod twopc_faults;
 mod verbs;
