@@ -10,9 +10,12 @@ pub(crate) enum Domain {
     Number(u64, u64),
     /// A word, or a number of votes.
     Votes(&'static [&'static str]),
+    /// A program of the section `handlers`: commands `sleep SECONDS`, `exit CODE`, `true` and
+    /// `false`, with a `;` between them.
+    Program,
 }
 
-use Domain::{Number, Votes, Words};
+use Domain::{Number, Program, Votes, Words};
 
 const YES_NO: &[&str] = &["yes", "no"];
 const LOSS: &[&str] = &["suspend-io", "io-error"];
@@ -43,11 +46,18 @@ const TABLE: &[(&str, Domain)] = &[
         ]),
     ),
     ("after-sb-2pri", Words(&["disconnect", "violently-as0p", "call-pri-lost-after-sb"])),
+    ("after-resync-target", Program),
     ("al-extents", Number(67, 65_534)),
     ("always-asbp", Words(YES_NO)),
     ("auto-promote", Words(YES_NO)),
     ("auto-promote-timeout", Number(0, 600)),
+    ("before-resync-source", Program),
+    ("before-resync-target", Program),
     ("c-max-rate", Number(0, 4 << 20)),
+    ("disconnected", Program),
+    ("fence-peer", Program),
+    ("fencing", Words(&["dont-care", "resource-only", "resource-and-stonith"])),
+    ("initial-split-brain", Program),
     ("ko-count", Number(0, 200)),
     ("max-epoch-size", Number(1, 20_000)),
     ("max-peers", Number(1, 31)),
@@ -58,15 +68,21 @@ const TABLE: &[(&str, Domain)] = &[
     ("peer-ack-window", Number(2_048, 204_800)),
     ("ping-int", Number(1, 120)),
     ("ping-timeout", Number(1, 300)),
+    ("pri-lost", Program),
+    ("pri-lost-after-sb", Program),
+    ("pri-on-incon-degr", Program),
     ("quorum", Votes(&["off", "majority", "all"])),
     ("quorum-minimum-redundancy", Votes(&["off", "majority", "all"])),
+    ("quorum-lost", Program),
     (
         "rr-conflict",
         Words(&["disconnect", "retry-connect", "call-pri-lost", "violently", "auto-discard"]),
     ),
+    ("split-brain", Program),
     ("timeout", Number(1, 600)),
     ("twopc-retry-timeout", Number(1, 50)),
     ("twopc-timeout", Number(50, 600)),
+    ("unfence-peer", Program),
 ];
 
 /// Names of all options that a scenario may set, sorted.
@@ -79,6 +95,18 @@ pub const OPTIONS: [&str; TABLE.len()] = {
     }
     names
 };
+
+/// Does the modelled host's shell know all of it?
+fn is_program(text: &str) -> bool {
+    text.len() <= 100
+        && text.split(';').map(str::trim).all(|command| match command.split_once(' ') {
+            Some(("sleep" | "exit", number)) => {
+                number.trim().parse::<u16>().is_ok_and(|number| number <= 3_600)
+            }
+            Some(_) => false,
+            None => matches!(command, "true" | "false"),
+        })
+}
 
 /// May the option have this value?
 pub(crate) fn check(name: &str, value: &str) -> Result<(), Wrong> {
@@ -101,6 +129,11 @@ pub(crate) fn check(name: &str, value: &str) -> Result<(), Wrong> {
             words.contains(&value) || number.is_some_and(|n| (1..=32).contains(&n)),
             format!("use one of {}, or a number from 1 to 32", words.join(", ")),
         ),
+        Program => (
+            is_program(value),
+            "use commands `sleep SECONDS`, `exit CODE`, `true` and `false`, with a `;` between them"
+                .to_owned(),
+        ),
     };
     let short: String = value.chars().take(40).collect();
     if fits { Ok(()) } else { Err(Wrong::new(format!("{name} cannot be \"{short}\""), remedy)) }
@@ -116,6 +149,8 @@ mod tests {
         assert_eq!(check("quorum", "majority"), Ok(()));
         assert_eq!(check("quorum", "2"), Ok(()));
         assert_eq!(check("ping-int", "10"), Ok(()));
+        assert_eq!(check("fence-peer", "sleep 2; exit 4"), Ok(()));
+        assert!(check("fence-peer", "/usr/lib/drbd/crm-fence-peer.9.sh").is_err());
         assert!(check("quorum", "33").is_err());
         assert!(check("ping-int", "0").is_err());
         assert!(check("on-no-quorum", "freeze").unwrap_err().remedy.contains("suspend-io"));

@@ -410,6 +410,53 @@ impl Packet {
         }
     }
 
+    /// DRBD's name of it.
+    pub fn name(&self) -> &'static str {
+        use Packet::*;
+        match self {
+            Data { .. } => "P_DATA",
+            Trim { .. } => "P_TRIM",
+            DataRequest { .. } => "P_DATA_REQUEST",
+            DataReply { .. } => "P_DATA_REPLY",
+            NegDReply { .. } => "P_NEG_DREPLY",
+            Barrier { .. } => "P_BARRIER",
+            BarrierAck { .. } => "P_BARRIER_ACK",
+            NegAck { .. } => "P_NEG_ACK",
+            OutOfSync { .. } => "P_OUT_OF_SYNC",
+            PeerAck { .. } => "P_PEER_ACK",
+            PeersInSync { .. } => "P_PEERS_IN_SYNC",
+            RsDataReply { .. } => "P_RS_DATA_REPLY",
+            NegRsDReply { .. } => "P_NEG_RS_DREPLY",
+            RsWriteAck { .. } => "P_RS_WRITE_ACK",
+            RsNegAck { .. } => "P_RS_NEG_ACK",
+            FlushRequests { .. } => "P_FLUSH_REQUESTS",
+            FlushForward { .. } => "P_FLUSH_FORWARD",
+            FlushRequestsAck { .. } => "P_FLUSH_REQUESTS_ACK",
+            Bitmap { .. } => "P_BITMAP",
+            CurrentUuid { .. } => "P_CURRENT_UUID",
+            PeerDagtag { .. } => "P_PEER_DAGTAG",
+            WriteAck { in_sync: false, .. } => "P_WRITE_ACK",
+            WriteAck { .. } => "P_WRITE_ACK_IN_SYNC",
+            RsDataRequest { dagtag: None, .. } => "P_RS_DATA_REQUEST",
+            RsDataRequest { .. } => "P_RS_DAGTAG_REQ",
+            Dagtag(_) => "P_DAGTAG",
+            Sizes(..) => "P_SIZES",
+            Uuids(..) => "P_UUIDS110",
+            State(..) => "P_STATE",
+            TwopcPrepare(_) => "P_TWOPC_PREPARE",
+            TwopcVote(_, vote) => match vote {
+                self::TwopcVote::Yes(_) => "P_TWOPC_YES",
+                self::TwopcVote::No => "P_TWOPC_NO",
+                self::TwopcVote::Retry => "P_TWOPC_RETRY",
+            },
+            TwopcCommit(_) => "P_TWOPC_COMMIT",
+            TwopcAbort(_) => "P_TWOPC_ABORT",
+            Disconnect => "P_DISCONNECT",
+            Ping => "P_PING",
+            PingAck => "P_PING_ACK",
+        }
+    }
+
     /// Bytes on the wire, the 16-byte header included.
     pub fn wire_len(&self) -> u32 {
         use Packet::*;

@@ -1,6 +1,7 @@
 //! A host: power, disk, and the resources that its kernel runs.
 
 mod exec;
+mod handlers;
 mod look;
 mod meta;
 mod overrule;
@@ -488,6 +489,7 @@ impl Host {
         net: &mut Net<Wire>,
     ) {
         let boots = u64::from(self.boots);
+        let config = drbd::core::config::Config { handlers: self.handlers(at), ..config };
         let slot = &mut self.slots[at];
         slot.life += 1;
         let luck = self.config.luck.fork_n("engine", boots << 32 | u64::from(slot.life));
@@ -707,6 +709,7 @@ impl Host {
         if self.slots[at].again <= now {
             self.take_down(now, at, net, out);
         }
+        self.end_handlers(now, at, net, out);
         let slot = &mut self.slots[at];
         if slot.wake <= now {
             slot.wake = SimTime::FAR;
@@ -826,6 +829,7 @@ impl Host {
                 }
                 return self.lower(now, at, volume, tag, lower);
             }
+            Action::Call { id, handler, .. } => return self.start_handler(now, at, id, handler),
             Action::WakeAt(time) => {
                 slot.wake = time.map_or(SimTime::FAR, |t| SimTime(t.0).max(now));
                 return;
@@ -839,8 +843,9 @@ impl Host {
             }
             Action::Notice(notice) => {
                 self.slots[at].noticed(now, &notice);
-                if let Some(helper) = helper(&notice) {
-                    self.helped(now, at, helper, out);
+                if let Notice::Handler(handler, peer, volume, ran) = notice {
+                    let volume = volume.map(|volume| volume.0);
+                    self.helped(now, at, Helper { name: handler.name(), peer, volume, ran }, out);
                 }
                 return out.push(Out { slot: at, what: What::Notice(notice) });
             }
@@ -930,17 +935,6 @@ impl Host {
         slot.lost();
         self.finish_shut_down(now, net, out);
     }
-}
-
-/// The helper program that DRBD calls when it notices this.
-fn helper(notice: &Notice) -> Option<Helper> {
-    use drbd::state::ReplState::SyncTarget;
-    let (name, peer, volume) = match notice {
-        Notice::Repl(peer, volume, SyncTarget) => ("before-resync-target", *peer, *volume),
-        Notice::ResyncDone(peer, volume, _) => ("after-resync-target", *peer, *volume),
-        _ => return None,
-    };
-    Some(Helper { name, peer: Some(peer), volume: Some(volume.0) })
 }
 
 enum LinkAction {

@@ -6,7 +6,7 @@ use crate::link::Link;
 use crate::lower::Region;
 use drbd::core::Resource;
 use drbd::core::config::Config;
-use drbd::core::event::{Lower, Notice};
+use drbd::core::event::{CallId, Lower, Notice};
 use drbd::ids::{NodeId, VolumeNumber};
 use drbd::packet::Packet;
 use drbd::state::ReplState;
@@ -74,6 +74,8 @@ pub(crate) struct Slot {
     pub links: Vec<Link>,
     pub listener: Option<ListenerId>,
     pub wake: SimTime,
+    /// Handlers that run: when each ends, and with which exit code.
+    pub calls: Vec<(SimTime, CallId, u8)>,
     /// When `Down` is asked for again.
     pub again: SimTime,
     /// Fist points that engines of earlier boots passed.
@@ -105,6 +107,7 @@ impl Slot {
             links: Vec::new(),
             listener: None,
             wake: SimTime::FAR,
+            calls: Vec::new(),
             again: SimTime::FAR,
             passed: Vec::new(),
         }
@@ -131,6 +134,7 @@ impl Slot {
         self.links.clear();
         self.listener = None;
         self.wake = SimTime::FAR;
+        self.calls.clear();
         self.again = SimTime::FAR;
         self.life += 1;
     }
@@ -194,6 +198,7 @@ impl Slot {
 
     pub fn due(&self) -> SimTime {
         let links = self.links.iter().map(Link::due).min().unwrap_or(SimTime::FAR);
-        self.wake.min(self.again).min(links)
+        let calls = self.calls.iter().map(|(due, ..)| *due).min().unwrap_or(SimTime::FAR);
+        self.wake.min(self.again).min(links).min(calls)
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::outcome::LogLine;
 use crate::picture::Recorder;
-use drbd::core::event::{Notice, Refusal};
+use drbd::core::event::{Notice, Ran, Refusal};
 use drbd::ids::NodeId;
 use drbd::packet::Packet;
 use std::collections::VecDeque;
@@ -326,6 +326,16 @@ fn said(notice: &Notice, resource: u16, names: &dyn Names) -> String {
             format!("{} /{} resync done ({how})", peer(*n), v.0)
         }
         Notice::NewCurrentUuid(v, uuid) => format!("/{} new current UUID {uuid:?}", v.0),
+        Notice::Handler(handler, n, v, ran) => {
+            let about = n.map(|n| format!("{} ", peer(n))).unwrap_or_default();
+            let about = about + &v.map(|v| format!("/{} ", v.0)).unwrap_or_default();
+            let ran = match ran {
+                Ran::Nothing => String::new(),
+                Ran::Started => " starts".to_owned(),
+                Ran::Exit(code) => format!(" exit code {code}"),
+            };
+            format!("{about}helper {}{ran}", handler.name())
+        }
         Notice::Note(text) => text.clone(),
     }
 }

@@ -45,7 +45,7 @@ impl Resource {
         if self.role == Role::Primary && !self.conns.iter().any(good) {
             return Some(Refusal::NoUpToDateDisk);
         }
-        let follows = self.conns.iter().any(|conn| conn.is_primary_with_disk(v));
+        let follows = self.conns.iter().any(Conn::is_primary);
         let syncs = self.conns.iter().any(|conn| conn.volumes[v].repl.is_sync_target());
         let in_use = self.role == Role::Primary || (follows && !syncs);
         in_use.then_some(Refusal::ConnectedOutdates)

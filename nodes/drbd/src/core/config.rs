@@ -1,6 +1,8 @@
 //! What `.res` files say about a resource, as seen from one node. Units and defaults are DRBD's.
 
+use super::event::Handler;
 use crate::ids::NodeId;
+use std::collections::BTreeSet;
 
 /// `quorum`, and `quorum-minimum-redundancy`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -242,6 +244,8 @@ pub struct Config {
     pub after_sb: AfterSb,
     /// `fencing`, default dont-care.
     pub fencing: Fencing,
+    /// Handlers that a program is configured for.
+    pub handlers: BTreeSet<Handler>,
     /// `auto-promote`, default yes.
     pub auto_promote: bool,
     /// `auto-promote-timeout` in ms, default 2000.
@@ -293,6 +297,7 @@ impl Config {
                 always: false,
             },
             fencing: Fencing::DontCare,
+            handlers: BTreeSet::new(),
             auto_promote: true,
             auto_promote_timeout_ms: 2_000,
             ping_int_ms: 10_000,

@@ -3,7 +3,7 @@
 
 use super::Resource;
 use super::config::{AfterSb1, AfterSb2, Quorum, RrConflict};
-use super::event::{Notice, Refusal};
+use super::event::{Handler, Notice, Refusal};
 use super::handshake::{self, Bugs, Outcome, Side, Verdict};
 use super::parts::{Conn, Greeting, Offer, PeerDevice};
 use super::points::reach;
@@ -162,7 +162,8 @@ impl Resource {
         if !flags.has(UuidFlags::NEW_DATAGEN) {
             self.conns[c].deaf_to.0 &= !uuids.node_mask.0;
         }
-        if self.conns[c].greeting.is_some() {
+        if let Some(greeting) = &mut self.conns[c].greeting {
+            greeting.heard.insert(VolumeNumber(v as u16));
             return;
         }
         if flags.has(UuidFlags::RESYNC) {
@@ -219,7 +220,8 @@ impl Resource {
     }
 
     pub(super) fn receive_current(&mut self, c: usize, v: usize, uuid: Uuid, weak: NodeMask) {
-        if self.conns[c].greeting.is_some() {
+        if let Some(greeting) = &mut self.conns[c].greeting {
+            greeting.heard.insert(VolumeNumber(v as u16));
             // A diskless peer presents the generation that it sees.
             let uuids = Uuids {
                 current: uuid,
@@ -490,6 +492,9 @@ impl Resource {
         let verdict = handshake::decide(&mine, &theirs, bugs);
         let split = matches!(verdict.outcome, Outcome::SplitBrain(_));
         let led = beside.0 & theirs.uuids.node_mask.0 != 0;
+        if connecting && split && !unsettled {
+            self.call(Handler::InitialSplitBrain, Some(c), Some(v));
+        }
         let verdict = match (connecting, split && unsettled) {
             (true, true) if led => split_brain::led(&mine, &theirs, verdict),
             (true, false) => split_brain::settle(&mine, &theirs, &self.config.after_sb, verdict),
@@ -513,6 +518,10 @@ impl Resource {
             reach!(self, RefusedSuperseded);
             return Some(Refusal::HandshakeRetry);
         }
+        if self.reads_beside(c, v) {
+            reach!(self, RefusedReader);
+            return Some(Refusal::HandshakeRetry);
+        }
         let primary = self.role == Role::Primary;
         match verdict.outcome {
             Outcome::SplitBrain(_) | Outcome::Unrelated if self.is_unsettled(c, v) => {
@@ -522,6 +531,7 @@ impl Resource {
             Outcome::SplitBrain(_) => {
                 reach!(self, RefusedSplitBrain);
                 self.notice(Notice::Note("Split-Brain detected, dropping connection!".to_owned()));
+                self.call(Handler::SplitBrain, Some(c), Some(v));
                 Some(Refusal::HandshakeDisconnect)
             }
             Outcome::Unrelated => {
@@ -544,7 +554,7 @@ impl Resource {
             return Some(Refusal::HandshakeRetry);
         }
         if primary && self.is_lost_after_sb(verdict) {
-            return Some(self.give_up_after_sb());
+            return Some(self.give_up_after_sb(c, v));
         }
         if primary && self.devices[v].disk >= DiskState::Consistent {
             let resists = self.resists_being_overwritten(c, v);
@@ -593,6 +603,14 @@ impl Resource {
         let state = self.conns[c].volumes[v].state;
         let primary = state.is_some_and(|state| state.role == Role::Primary);
         primary && !self.devices[v].has_disk() && self.is_superseded(c, v)
+    }
+
+    /// Somebody has a device open here for reading, and the peer is Primary: what it writes would
+    /// change under the reader, so the two do not connect before it closes.
+    fn reads_beside(&self, c: usize, v: usize) -> bool {
+        let state = self.conns[c].volumes[v].state;
+        let primary = state.is_some_and(|state| state.role == Role::Primary);
+        primary && self.role == Role::Secondary && self.roles.has_reader()
     }
 
     /// A side that follows a Primary or a source elsewhere may just be about to hear of a new
@@ -688,7 +706,7 @@ impl Resource {
             return false;
         }
         if self.config.rr_conflict == RrConflict::CallPriLost {
-            self.notice(Notice::Note("helper: pri-lost".to_owned()));
+            self.call(Handler::PriLost, Some(c), Some(v));
         }
         true
     }
@@ -703,10 +721,10 @@ impl Resource {
         }
     }
 
-    /// No role is given up while a handshake goes on: the handler `pri-lost-after-sb` is called, and
-    /// the split brain stays. (DRBD after 9.3.3 demotes a Primary that nobody has open.)
-    fn give_up_after_sb(&mut self) -> Refusal {
-        self.notice(Notice::Note("helper: pri-lost-after-sb".to_owned()));
+    /// No role is given up while a handshake goes on: the handler `pri-lost-after-sb` is called,
+    /// and the split brain stays. (DRBD after 9.3.3 demotes a Primary that nobody has open.)
+    fn give_up_after_sb(&mut self, c: usize, v: usize) -> Refusal {
+        self.call(Handler::PriLostAfterSb, Some(c), Some(v));
         Refusal::HandshakeDisconnect
     }
 
@@ -751,6 +769,7 @@ impl Resource {
         self.conns[c].placed = false;
         self.conns[c].volumes.iter_mut().for_each(|pd| pd.caught_up = false);
         self.set_cstate(c, ConnState::Connected);
+        self.conns[c].fence = Default::default();
         self.far_primaries.remove(node);
         if self.lost_primary == Some(node) {
             self.lost_primary = None;

@@ -5,7 +5,7 @@ use super::event::{Action, CommandId, Notice, Refusal};
 use super::parts::{Conn, Epoch, Greeting, PeerDevice};
 use super::points::reach;
 use super::twopc::Purpose;
-use crate::ids::{Dagtag, NodeMask, Time, VolumeNumber};
+use crate::ids::{Dagtag, NodeMask, Time};
 use crate::packet::Packet;
 use crate::state::{ConnState, DiskState, ReplState, Role};
 use std::collections::VecDeque;
@@ -48,6 +48,7 @@ impl Conn {
             kept_on: false,
             flush_asked: Vec::new(),
             relink_at: None,
+            fence: Default::default(),
             lingers: None,
         }
     }
@@ -199,6 +200,9 @@ impl Resource {
         if was_primary && !graceful {
             self.primary_lost(c);
         }
+        if was_connected {
+            self.contact_lost(c, graceful);
+        }
         if was_connected && !graceful {
             self.want(Purpose::LostPeer);
         }
@@ -275,7 +279,7 @@ impl Resource {
     /// The answer to the oldest ping.
     fn pinged_back(&mut self, c: usize) {
         let conn = &mut self.conns[c];
-        conn.pongs += 1;
+        conn.pongs = conn.pings.min(conn.pongs + 1);
         conn.pinged = conn.pinged.filter(|_| conn.pongs < conn.pings);
         conn.ping_wanted = conn.ping_wanted.filter(|wanted| conn.pongs < *wanted);
         self.changed |= self.pulse.missed;
@@ -340,6 +344,9 @@ impl Resource {
             return;
         }
         self.conns[c].heard = self.now;
+        if self.refuses(c, &packet) {
+            return;
+        }
         match packet {
             Packet::Ping => self.send(c, Packet::PingAck),
             Packet::PingAck => {
@@ -360,24 +367,7 @@ impl Resource {
                 self.changed = true;
                 self.serve_waiting(c);
             }
-            packet => match self.volume_of(&packet) {
-                Some(volume) if volume.index() >= self.devices.len() => {
-                    self.drop_link(c, ConnState::ProtocolError);
-                }
-                _ => self.volume_packet(c, packet),
-            },
-        }
-    }
-
-    fn volume_of(&self, packet: &Packet) -> Option<VolumeNumber> {
-        use Packet::*;
-        match packet {
-            Data { volume, .. } | Trim { volume, .. } | DataRequest { volume, .. } => Some(*volume),
-            OutOfSync { volume, .. } | PeersInSync { volume, .. } => Some(*volume),
-            RsDataRequest { volume, .. } | Bitmap { volume, .. } => Some(*volume),
-            CurrentUuid { volume, .. } => Some(*volume),
-            Sizes(volume, _) | Uuids(volume, _) | State(volume, _) => Some(*volume),
-            _ => None,
+            packet => self.volume_packet(c, packet),
         }
     }
 

@@ -69,6 +69,71 @@ pub enum Lower {
     Discard(Blocks),
 }
 
+/// Names a call of a handler from [`Action::Call`] to [`Event::Called`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CallId(pub u64);
+
+macro_rules! handlers {
+    ($($(#[$doc:meta])* $name:ident $word:literal,)*) => {
+        /// A program that `drbd.conf(5)` names in the section `handlers`.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Handler { $($(#[$doc])* $name,)* }
+
+        impl Handler {
+            /// All of them.
+            pub const ALL: &[Handler] = &[$(Handler::$name,)*];
+
+            /// Its name in `drbd.conf(5)`.
+            pub fn name(self) -> &'static str {
+                match self { $(Handler::$name => $word,)* }
+            }
+
+            /// The handler of this name.
+            pub fn named(word: &str) -> Option<Handler> {
+                Handler::ALL.iter().copied().find(|handler| handler.name() == word)
+            }
+        }
+    };
+}
+
+handlers! {
+    /// A peer that cannot be seen is to be kept from going on with its copy.
+    FencePeer "fence-peer",
+    /// It has been resynced: it may again.
+    UnfencePeer "unfence-peer",
+    /// This copy is about to be overwritten; anything but exit code 0 ends the connection.
+    BeforeResyncTarget "before-resync-target",
+    /// It was.
+    AfterResyncTarget "after-resync-target",
+    /// A peer's copy is about to be overwritten; exit codes other than 0 and 3 end the connection.
+    BeforeResyncSource "before-resync-source",
+    /// A Primary lost all good data, and its own copy is Inconsistent.
+    PriOnInconDegr "pri-on-incon-degr",
+    /// A Primary is to be overwritten (`rr-conflict call-pri-lost`).
+    PriLost "pri-lost",
+    /// A Primary lost a split brain.
+    PriLostAfterSb "pri-lost-after-sb",
+    /// A split brain, before any policy.
+    InitialSplitBrain "initial-split-brain",
+    /// A split brain that no policy settled.
+    SplitBrain "split-brain",
+    /// A Primary lost quorum.
+    QuorumLost "quorum-lost",
+    /// A connection was lost.
+    Disconnected "disconnected",
+}
+
+/// How far a handler is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ran {
+    /// None is configured, which counts as exit code 0.
+    Nothing,
+    /// It was started.
+    Started,
+    /// It ended with this exit code.
+    Exit(u8),
+}
+
 /// An administrator's command, as `drbdsetup` would send it.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Command {
@@ -209,6 +274,8 @@ pub enum Event {
     Packet(NodeId, Packet),
     /// The alarm set by [`Action::WakeAt`] went off.
     Wake,
+    /// A handler ended with this exit code.
+    Called(CallId, u8),
 }
 
 /// How a link ended.
@@ -246,6 +313,18 @@ pub enum Action {
     },
     /// A command or an open is finished.
     Reply(CommandId, Result<(), Refusal>),
+    /// Run a handler of the administrator; ends in [`Event::Called`]. The peer and the volume that
+    /// it is about go into its environment (`DRBD_PEER_NODE_ID`, `DRBD_VOLUME`).
+    Call {
+        /// Names the call.
+        id: CallId,
+        /// Which one.
+        handler: Handler,
+        /// The peer.
+        peer: Option<NodeId>,
+        /// The volume.
+        volume: Option<VolumeNumber>,
+    },
     /// Call with [`Event::Wake`] at this time; replaces the previous one. `None`: no alarm.
     WakeAt(Option<Time>),
     /// Something to log, to show in `events2`, and for checkers to see.
@@ -277,6 +356,8 @@ pub enum Notice {
     ResyncDone(NodeId, VolumeNumber, bool),
     /// A new data generation.
     NewCurrentUuid(VolumeNumber, Uuid),
+    /// A handler was due, for this peer and volume.
+    Handler(Handler, Option<NodeId>, Option<VolumeNumber>, Ran),
     /// Anything else worth a line.
     Note(String),
 }

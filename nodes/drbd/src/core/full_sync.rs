@@ -2,11 +2,12 @@
 //! commit, each sets all bits, and no bitmaps are exchanged.
 
 use super::Resource;
+use super::event::Handler;
 use super::handshake::Bits;
 use super::parts::Work;
 use super::points::reach;
 use crate::meta::PeerFlags;
-use crate::state::{DiskState, ReplState};
+use crate::state::ReplState;
 
 impl Resource {
     /// The change is committed; `to_me`: this copy is the one that is overwritten.
@@ -38,13 +39,13 @@ impl Resource {
         }
         reach!(self, FullSyncSource);
         self.set_repl(c, v, ReplState::StartingSyncS);
+        self.call(Handler::BeforeResyncSource, Some(c), Some(v));
     }
 
     /// The target's metadata says that everything is to be copied, whatever happens now.
     pub(super) fn full_sync_durable(&mut self, c: usize, v: usize) {
         if self.conns[c].volumes[v].repl == ReplState::StartingSyncT {
-            self.set_disk(v, DiskState::Inconsistent);
-            self.start_or_pause(c, v);
+            self.call(Handler::BeforeResyncTarget, Some(c), Some(v));
         }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! [`Resource::step`] takes one event and appends actions. Inside, each file holds one concern:
 //! `request` the application's I/O, `replicate` the peers' writes, `resync` with what comes before
-//! its end (`flush`), what others left (`stray`) and the one on demand (`full_sync`), `attach` the lower device and metadata,
-//! `detach` letting go of it, `connect` links and handshakes, `leave` their end for good, `twopc`
-//! cluster-wide changes, `role` promotion and demotion, `force` what `--force` takes for granted,
-//! `pulse` a Primary that stood still, `generation` new data generations, `admin` what else
-//! administrators ask for, `clamp` which states go together, `status` what follows from every
-//! change.
+//! its end (`flush`), what others left (`stray`) and the one on demand (`full_sync`), `attach` the
+//! lower device and metadata, `detach` letting go of it, `gate` what a peer may say, `connect`
+//! links and handshakes, `leave` their end for good, `twopc` cluster-wide changes, `role` promotion
+//! and demotion, `force` what `--force` takes for granted, `fence` peers that cannot be seen,
+//! `handlers` programs of the administrator, `pulse` a Primary that stood still, `generation` new
+//! data generations, `admin` what else administrators ask for, `clamp` which states go together,
+//! `status` what follows from every change.
 
 pub mod activity_log;
 mod admin;
@@ -20,10 +21,13 @@ mod connect;
 mod connection;
 mod detach;
 pub mod event;
+mod fence;
 mod flush;
 mod force;
 mod full_sync;
+mod gate;
 mod generation;
+mod handlers;
 pub mod handshake;
 mod leave;
 mod locks;
@@ -90,6 +94,7 @@ pub struct Resource {
     /// The generation that is due does not wait for a request.
     asserts: bool,
     roles: role::RoleState,
+    calls: handlers::Calls,
     twopc: twopc::Twopc,
     user_suspended: bool,
     suspended: bool,
@@ -175,6 +180,7 @@ impl Resource {
             pulse: Default::default(),
             asserts: false,
             roles: Default::default(),
+            calls: Default::default(),
             twopc: Default::default(),
             user_suspended: false,
             suspended: false,
@@ -227,6 +233,7 @@ impl Resource {
                 self.on_conn(node, |r, c| r.link_down(c));
             }
             Event::Packet(node, packet) => self.on_conn(node, |r, c| r.packet(c, packet)),
+            Event::Called(id, exit) => self.called(id, exit),
             Event::Wake => {
                 self.armed = None;
                 self.alarms();
@@ -308,6 +315,9 @@ impl Resource {
             Secondary(force) => self.secondary(id, force),
             SuspendIo | ResumeIo => {
                 self.user_suspended = command == SuspendIo;
+                if command == ResumeIo {
+                    self.resume_unfenced();
+                }
                 self.changed = true;
                 self.out.push(Action::Reply(id, Ok(())));
             }

@@ -5,10 +5,11 @@ use super::activity_log::ActivityLog;
 use super::bitmap::Bitmap;
 use super::config::PeerConfig;
 use super::event::{CommandId, Request, RequestId};
+use super::fence::Fence;
 use super::handshake::Verdict;
 use super::locks::{LockId, Locks};
 use super::resync::Resync;
-use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid};
+use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::{Layout, Superblock};
 use crate::packet::{BlockId, PeerState, Uuids};
 use crate::page::Payload;
@@ -251,6 +252,8 @@ pub(super) struct Epoch {
 pub(super) struct Greeting {
     /// Own parameters were sent.
     pub sent: bool,
+    /// Volumes whose UUIDs arrived over this link.
+    pub heard: BTreeSet<VolumeNumber>,
     /// Volumes whose P_STATE arrived.
     pub states: usize,
     /// The verdicts of all volumes stand.
@@ -315,6 +318,8 @@ pub(super) struct Conn {
     pub flush_asked: Vec<(u32, Dagtag)>,
     /// The next link waits for this.
     pub relink_at: Option<Time>,
+    /// What is done about a copy that cannot be seen.
+    pub fence: Fence,
     /// P_DISCONNECT was sent, and the peer has so long to close the link.
     pub lingers: Option<Time>,
 }

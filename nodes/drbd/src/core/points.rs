@@ -57,6 +57,7 @@ points! {
     RefusedElsewhere "drbd.handshake.refuse.follows-elsewhere"
     RefusedMovedOn "drbd.handshake.refuse.peer-moved-on"
     RefusedPeerPrimary "drbd.handshake.refuse.peer-primary-would-be-target"
+    RefusedReader "drbd.handshake.refuse.read-only-opener"
     RefusedSuperseded "drbd.handshake.refuse.primary-left-behind"
     OfferStale "drbd.handshake.offer.stale"
     RenegotiatedStale "drbd.handshake.renegotiate.stale"
@@ -80,6 +81,7 @@ points! {
     PrimaryLost "drbd.connection.primary.lost"
     LostMayHaveFinished "drbd.connection.lost.target-may-have-finished"
     LateWrite "drbd.connection.write.from-former-primary"
+    PacketRefused "drbd.connection.packet.refused"
     // Quorum.
     QuorumByVotes "drbd.quorum.compute.by-votes"
     QuorumByTieBreaker "drbd.quorum.compute.by-tie-breaker"
@@ -141,6 +143,13 @@ points! {
     DemotedByForce "drbd.role.demote.forced"
     OpenDuringDemote "drbd.role.open.during-demotion"
     StoodStill "drbd.role.primary.stood-still"
+    // Handlers and fencing.
+    HandlerCalled "drbd.handler.program.called"
+    FenceNeeded "drbd.fence.peer.lost-sight-of"
+    Fenced "drbd.fence.peer.fenced"
+    FenceFailed "drbd.fence.peer.not-fenced"
+    FenceLate "drbd.fence.peer.answer-is-late"
+    FenceOutdatesMe "drbd.fence.peer.is-primary"
     // Resync.
     ResyncSource "drbd.resync.start.source"
     ResyncTarget "drbd.resync.start.target"
@@ -185,6 +194,7 @@ points! {
     RequestExtentWaits "drbd.request.activity-log.waits"
     SuspendedQuorum "drbd.suspend.quorum.begin"
     SuspendedData "drbd.suspend.no-data.begin"
+    SuspendedFencing "drbd.suspend.fencing.begin"
     Resumed "drbd.suspend.any.end"
     PeerUnacked "drbd.peer-request.unacked.marked-on-loss"
     PeerDoubted "drbd.peer-request.unacked.doubted"

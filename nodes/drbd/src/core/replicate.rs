@@ -30,14 +30,9 @@ impl Resource {
             // writes it.)
             return self.drop_link(c, ConnState::NetworkFailure);
         }
-        let sound = at.count > 0
-            && at.end() <= self.devices[v].size
-            && payload.as_ref().is_none_or(|p| p.len() == at.count as usize);
         let conn = &mut self.conns[c];
         conn.last_dagtag.0 += at.sectors();
-        let Some(epoch) = conn.epochs.back_mut().filter(|_| sound) else {
-            return self.drop_link(c, ConnState::ProtocolError);
-        };
+        let Some(epoch) = conn.epochs.back_mut() else { return };
         epoch.size += 1;
         epoch.active += 1;
         let (epoch, dagtag, birth) = (epoch.seq, conn.last_dagtag, conn.birth);
@@ -328,9 +323,6 @@ impl Resource {
     }
 
     pub(super) fn receive_out_of_sync(&mut self, c: usize, v: usize, at: Blocks) {
-        if at.end() > self.devices[v].size {
-            return self.drop_link(c, ConnState::ProtocolError);
-        }
         let node = self.conns[c].node;
         self.set_out_of_sync(v, node, at);
         let resync = &mut self.conns[c].volumes[v].resync;
@@ -344,9 +336,6 @@ impl Resource {
         let sender = self.conns[c].node;
         let device = &mut self.devices[v];
         let resynced = device.resynced.get(&at.start) == Some(&(at, sender));
-        if at.count == 0 || at.end() > device.size {
-            return;
-        }
         let differs = device.slot(sender).is_none_or(|slot| device.bitmaps[slot].any(at));
         if differs && !resynced {
             // The sender has not heard of that. Who believed it has no bit for this copy any more.
@@ -372,8 +361,7 @@ impl Resource {
     }
 
     pub(super) fn receive_read(&mut self, c: usize, v: usize, at: Blocks, id: BlockId) {
-        let good = self.devices[v].disk == DiskState::UpToDate && at.count > 0;
-        if !good || at.end() > self.devices[v].size {
+        if self.devices[v].disk != DiskState::UpToDate {
             return self.send(c, Packet::NegDReply { id });
         }
         let birth = self.conns[c].birth;

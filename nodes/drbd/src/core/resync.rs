@@ -3,7 +3,7 @@
 
 use super::Resource;
 use super::clamp::best_own_disk;
-use super::event::{Lower, LowerResult, Notice};
+use super::event::{Handler, Lower, LowerResult, Notice};
 use super::flush::Flush;
 use super::handshake::Bits;
 use super::locks::{Holder, LockId};
@@ -38,7 +38,7 @@ pub(super) struct Resync {
     ending: bool,
     /// Source: the target says that it is done.
     peer_done: bool,
-    /// Source of a full sync on demand: the target has said that it is one.
+    /// Source that is about to begin: the target has said that it is one.
     pub(super) peer_began: bool,
 }
 
@@ -163,13 +163,12 @@ impl Resource {
         device.bitmaps[slot].merge(words);
         device.write_set_bits(slot);
         match self.conns[c].volumes[v].repl {
-            ReplState::WFBitMapS => self.set_repl(c, v, ReplState::SyncSource),
+            ReplState::WFBitMapS => self.call(Handler::BeforeResyncSource, Some(c), Some(v)),
             ReplState::WFBitMapT => {
                 self.doubt_unacked(v, node);
                 let words = self.devices[v].bitmaps[slot].words();
                 self.send(c, Packet::Bitmap { volume, words });
-                self.set_disk(v, best_own_disk(ReplState::SyncTarget));
-                self.start_or_pause(c, v);
+                self.call(Handler::BeforeResyncTarget, Some(c), Some(v));
                 self.changed = true;
             }
             _ => {}
@@ -244,6 +243,7 @@ impl Resource {
     /// The bitmaps are exchanged: the resync begins, unless another is active.
     pub(super) fn start_or_pause(&mut self, c: usize, v: usize) {
         let active = |conn: &Conn| conn.volumes[v].repl == ReplState::SyncTarget;
+        self.set_disk(v, best_own_disk(ReplState::SyncTarget));
         match self.conns.iter().any(active) {
             true => self.set_repl(c, v, ReplState::PausedSyncT),
             false => self.activate_target(c, v),
@@ -382,8 +382,7 @@ impl Resource {
         dagtag: Option<(NodeId, Dagtag)>,
     ) {
         let source = self.conns[c].volumes[v].repl.is_sync_source();
-        let sound = at.count > 0 && at.end() <= self.devices[v].size;
-        if !source || !sound || !self.devices[v].has_disk() {
+        if !source || !self.devices[v].has_disk() {
             reach!(self, ResyncNegReply);
             return self.send(c, Packet::NegRsDReply { id });
         }
@@ -694,6 +693,9 @@ impl Resource {
                 self.set_repl(c, v, Established)
             }
             (StartingSyncS, theirs) => self.follow_full_sync(c, v, theirs),
+            (WFBitMapS, theirs) => {
+                self.conns[c].volumes[v].resync.peer_began |= theirs.is_sync_target();
+            }
             _ => {}
         }
     }
@@ -728,6 +730,7 @@ impl Resource {
         self.devices[v].md.set_bitmap_uuid(node, Uuid::NONE);
         self.touch_md(v);
         self.end_of_crash(v);
+        self.unfence(c, v);
         self.tell_uuids(v, None);
         if self.devices[v].weight(node) > 0 && !self.bits_are_in_flight(c, v) {
             reach!(self, ResyncAgain);
@@ -809,7 +812,8 @@ impl Resource {
             self.conns[c].volumes[v].resync = Resync::default();
             self.set_repl(c, v, ReplState::Established);
             let volume = VolumeNumber(v as u16);
-            return self.notice(Notice::ResyncDone(self.conns[c].node, volume, false));
+            self.notice(Notice::ResyncDone(self.conns[c].node, volume, false));
+            return self.call(Handler::AfterResyncTarget, Some(c), Some(v));
         }
         let Some(source) = self.conns[c].volumes[v].uuids.clone() else { return };
         self.conns[c].volumes[v].resync.ending = true;
@@ -886,6 +890,7 @@ impl Resource {
         self.set_repl(c, v, ReplState::Established);
         self.set_disk(v, disk);
         self.notice(Notice::ResyncDone(node, VolumeNumber(v as u16), stable));
+        self.call(Handler::AfterResyncTarget, Some(c), Some(v));
         for other in 0..self.conns.len() {
             let repl = self.conns[other].volumes[v].repl;
             if other != c && repl.is_sync_target() {

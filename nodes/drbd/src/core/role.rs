@@ -39,6 +39,8 @@ pub(super) struct RoleState {
     /// PRIMARY_IND is being written.
     becoming: bool,
     retry_at: Option<Time>,
+    /// `fence-peer` runs: nobody who waits for the role is late meanwhile.
+    pub fencing: bool,
     /// Last time that peers were told, this node was an authoritative source.
     pub was_stable: bool,
 }
@@ -57,7 +59,8 @@ impl RoleState {
     pub fn alarm(&self) -> Option<Time> {
         // Once the role is won, nobody is late any more: PRIMARY_IND only has to reach the disk.
         // Nor is it the fault of who waits for a demotion.
-        let waiters = self.waiters.iter().filter(|_| !self.becoming && !self.demoting);
+        let patient = self.becoming || self.demoting || self.fencing;
+        let waiters = self.waiters.iter().filter(|_| !patient);
         waiters.map(|w| w.deadline).chain(self.retry_at).min()
     }
 }
@@ -97,6 +100,7 @@ impl Resource {
             return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
         }
         let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
+        self.forget_tries();
         self.roles.waiters.push(Waiter { id, open: true, force: false, deadline });
         self.changed = true;
     }
@@ -138,6 +142,7 @@ impl Resource {
             return self.out.push(Action::Reply(id, Ok(())));
         }
         let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
+        self.forget_tries();
         self.roles.waiters.push(Waiter { id, open: false, force, deadline });
         self.changed = true;
     }
@@ -245,6 +250,7 @@ impl Resource {
         match () {
             () if !(0..self.devices.len()).all(quorum) => Some(Refusal::NoQuorum),
             () if !(0..self.devices.len()).all(data) => Some(Refusal::NoUpToDateDisk),
+            () if self.awaits_fencing(force) => Some(Refusal::PrimaryNop),
             () => None,
         }
     }
@@ -340,8 +346,10 @@ impl Resource {
             _ => {}
         }
         let now = self.now;
-        let (late, wait): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.roles.waiters).into_iter().partition(|w| w.deadline <= now);
+        let hopeless = refusal == Refusal::PrimaryNop && !self.fence_for_promotion();
+        let (late, wait): (Vec<_>, Vec<_>) = std::mem::take(&mut self.roles.waiters)
+            .into_iter()
+            .partition(|w| (hopeless && !w.force) || (w.deadline <= now && !self.roles.fencing));
         self.roles.waiters = wait;
         for waiter in late {
             self.out.push(Action::Reply(waiter.id, Err(refusal)));
@@ -409,7 +417,8 @@ impl Resource {
             self.changed = true;
         }
         let late = self.roles.waiters.iter().any(|w| w.deadline <= now);
-        if late && !self.roles.becoming && !self.roles.demoting {
+        let patient = self.roles.becoming || self.roles.demoting || self.roles.fencing;
+        if late && !patient {
             let refusal = self.promote_refusal().unwrap_or(Refusal::Timeout);
             self.promote_refused(refusal);
             if self.roles.waiters.is_empty() {

@@ -15,6 +15,8 @@ pub struct Suspension {
     pub user: bool,
     /// No UpToDate copy can be reached.
     pub no_data: bool,
+    /// A peer is not fenced yet.
+    pub fencing: bool,
     /// No quorum.
     pub quorum: bool,
 }
@@ -44,6 +46,7 @@ impl Resource {
             no_data: primary
                 && self.config.on_no_data == OnLoss::SuspendIo
                 && volumes.into_iter().any(|v| !self.data_accessible(v)),
+            fencing: primary && self.awaits_stonith(),
             quorum: self.config.on_no_quorum == OnLoss::SuspendIo
                 && self.devices.iter().any(|device| !device.quorum),
         }

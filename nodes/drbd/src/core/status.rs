@@ -3,7 +3,7 @@
 
 use super::Resource;
 use super::config::OnLoss;
-use super::event::{Action, Notice};
+use super::event::{Action, Handler, Notice};
 use super::points::reach;
 use super::quorum::{self, Ballot, Voter};
 use crate::ids::{NodeId, NodeMask, Time, VolumeNumber};
@@ -22,6 +22,7 @@ impl Resource {
             self.pulse.missed = self.stood_still();
             self.weigh_claims();
             self.update_quorum();
+            self.progress_fencing();
             self.update_suspension();
             self.update_md_flags();
             self.broadcast_states();
@@ -65,6 +66,7 @@ impl Resource {
             }
             if !has {
                 reach!(self, QuorumLostPrimary);
+                self.call(Handler::QuorumLost, None, Some(v));
             }
         }
     }
@@ -165,12 +167,15 @@ impl Resource {
         let no_data = self.config.on_no_data == OnLoss::SuspendIo
             && (0..self.devices.len()).any(|v| !self.data_accessible(v));
         let forced = self.roles.fail_io;
-        let suspended = !forced && (self.user_suspended || (primary && (lost_quorum || no_data)));
+        let fencing = self.awaits_stonith();
+        let suspended = primary && (lost_quorum || no_data || fencing);
+        let suspended = !forced && (self.user_suspended || suspended);
         if suspended != self.suspended {
             match (suspended, lost_quorum, no_data) {
                 (false, ..) => reach!(self, Resumed),
                 (true, true, _) => reach!(self, SuspendedQuorum),
                 (true, false, true) => reach!(self, SuspendedData),
+                (true, false, false) if fencing => reach!(self, SuspendedFencing),
                 (true, false, false) => {}
             }
             self.suspended = suspended;

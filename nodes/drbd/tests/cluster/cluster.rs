@@ -6,7 +6,8 @@ use crate::net::{Item, Net, PipeId, STREAMS};
 use drbd::core::Resource;
 use drbd::core::config::{Config, PeerConfig, Quorum, VolumeConfig};
 use drbd::core::event::{
-    Action, Command, CommandId, Event, LinkFault, LowerResult, Notice, Refusal, RequestId,
+    Action, CallId, Command, CommandId, Event, Handler, LinkFault, LowerResult, Notice, Refusal,
+    RequestId,
 };
 use drbd::ids::{NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use drbd::packet::Packet;
@@ -47,6 +48,10 @@ pub struct Node {
     pub done: BTreeMap<RequestId, Done>,
     pub replies: BTreeMap<CommandId, Result<(), Refusal>>,
     pub notices: Vec<Notice>,
+    /// What a handler answers, and after how many ms.
+    pub answers: BTreeMap<Handler, (u64, u8)>,
+    /// Handlers that run.
+    pub calls: BTreeMap<(Time, CallId), u8>,
 }
 
 /// The cluster.
@@ -171,6 +176,10 @@ impl Cluster {
             Action::Reply(id, result) => {
                 node.replies.insert(id, result);
             }
+            Action::Call { id, handler, .. } => {
+                let (ms, exit) = node.answers[&handler];
+                node.calls.insert((self.now.plus_ms(ms), id), exit);
+            }
             Action::WakeAt(at) => node.wake = at,
             Action::Notice(notice) => node.notices.push(notice),
         }
@@ -276,6 +285,7 @@ impl Cluster {
         node.wake = None;
         node.wants.clear();
         node.links.clear();
+        node.calls.clear();
         node.disk.power_loss(loss);
     }
 
@@ -293,7 +303,13 @@ impl Cluster {
         let disks = self.nodes.iter().filter_map(|node| node.disk.next_due());
         let wakes = self.nodes.iter().filter_map(|node| node.wake);
         let dials = self.net.dials.values().copied();
-        let next = disks.chain(wakes).chain(dials).chain(self.net.next_due().map(|(at, _)| at));
+        let calls =
+            self.nodes.iter().filter_map(|node| node.calls.keys().next().map(|(at, _)| *at));
+        let next = disks
+            .chain(wakes)
+            .chain(calls)
+            .chain(dials)
+            .chain(self.net.next_due().map(|(at, _)| at));
         next.min()
     }
 
@@ -317,11 +333,21 @@ impl Cluster {
         } else if let Some((a, b)) = self.dial_due(due) {
             self.last_busy = self.now;
             self.dialled(a, b);
+        } else if let Some((n, id, exit)) = self.call_due(due) {
+            self.last_busy = self.now;
+            self.event(n, Event::Called(id, exit));
         } else if let Some(n) = (0..self.nodes.len()).find(|n| self.nodes[*n].wake == Some(due)) {
             self.nodes[n].wake = None;
             self.event(n, Event::Wake);
         }
         true
+    }
+
+    fn call_due(&mut self, due: Time) -> Option<(usize, CallId, u8)> {
+        let first = |node: &Node| node.calls.keys().next().filter(|(at, _)| *at == due).copied();
+        let n = self.nodes.iter().position(|node| first(node).is_some())?;
+        let ((_, id), exit) = self.nodes[n].calls.pop_first()?;
+        Some((n, id, exit))
     }
 
     fn dial_due(&self, due: Time) -> Option<(usize, usize)> {
@@ -411,6 +437,8 @@ impl Node {
             done: BTreeMap::new(),
             replies: BTreeMap::new(),
             notices: Vec::new(),
+            answers: BTreeMap::new(),
+            calls: BTreeMap::new(),
         }
     }
 }

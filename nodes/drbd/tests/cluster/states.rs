@@ -3,7 +3,7 @@
 use crate::admin::{reunite, split, two_without_quorum};
 use crate::cluster::{Cluster, V, id};
 use crate::verbs::up;
-use drbd::core::event::{Command, Notice, Refusal};
+use drbd::core::event::{Command, CommandId, Event, Notice, Refusal};
 use drbd::state::{ConnState, DiskState, ReplState, Role};
 
 /// What a node told since `from`, of one kind.
@@ -159,8 +159,8 @@ fn a_disk_goes_as_drbd_lets_it_go() {
     assert_eq!(peer_disks(&c, 0, from[0]), [Failed, Diskless]);
 }
 
-/// Goal: a full sync on demand starts without an exchange of bitmaps, and what is known of the disks
-/// follows the replication state. Topology: two copies, one Primary.
+/// Goal: a full sync on demand starts without an exchange of bitmaps, and what is known of the
+/// disks follows the replication state. Topology: two copies, one Primary.
 #[test]
 fn a_full_sync_goes_through_its_states() {
     use ReplState::*;
@@ -215,4 +215,46 @@ fn two_inconsistent_copies_stay_inconsistent() {
     c.settle();
     c.assert_all_good();
     assert_eq!(c.role(1), Role::Primary);
+}
+
+/// Goal: a copy that is read does not change under the reader. Topology: two copies. Method: n1 is
+/// opened for reading while it is alone; n0 becomes Primary, and the link comes back.
+#[test]
+fn a_reader_keeps_a_primary_away() {
+    let mut c = two_without_quorum();
+    c.cut(0, 1);
+    c.settle();
+    c.serial += 1;
+    let open = CommandId(c.serial);
+    c.event(1, Event::Open(open, V, false));
+    assert_eq!(c.reply(1, open), Ok(()));
+    c.promote(0);
+    c.put(0, 1, 1);
+    c.mend_all();
+    c.run_ms(10_000);
+    assert_ne!(c.conn(1, 0), ConnState::Connected);
+    c.event(1, Event::Close(V, false));
+    c.settle();
+    c.assert_all_good();
+    // Connected, nobody else may become Primary beside a reader.
+    c.close(0);
+    c.settle();
+    c.serial += 1;
+    let open = CommandId(c.serial);
+    c.event(1, Event::Open(open, V, false));
+    assert_eq!(c.reply(1, open), Ok(()));
+    assert_eq!(c.told(0, Command::Primary(false)), Err(Refusal::FailedByPeer));
+}
+
+/// Goal: the copy that a Primary without a disk works on is not outdated. Topology: one copy and a
+/// client.
+#[test]
+fn the_copy_below_a_client_is_not_outdated() {
+    let mut c = up(&[true, false]);
+    c.promote(1);
+    assert_eq!(c.told(0, Command::Outdate(V)), Err(Refusal::ConnectedOutdates));
+    assert_eq!(c.told(0, Command::Detach(V, false)), Err(Refusal::FailedByPeer));
+    c.close(1);
+    c.settle();
+    assert_eq!(c.told(0, Command::Outdate(V)), Ok(()));
 }

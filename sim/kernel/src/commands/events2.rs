@@ -5,6 +5,7 @@ use super::status::{counters, rates, resync_suspended, statistics};
 use super::view::{
     ConnectionView, DeviceView, PathView, PeerDeviceView, ResourceView, address, yes,
 };
+use drbd::core::event::Ran;
 use drbd::ids::NodeId;
 use std::fmt::Write;
 
@@ -27,6 +28,7 @@ pub(crate) struct Helper {
     pub name: &'static str,
     pub peer: Option<NodeId>,
     pub volume: Option<u16>,
+    pub ran: Ran,
 }
 
 /// Lines without their time.
@@ -70,8 +72,8 @@ pub(crate) fn changes(
     printer.lines
 }
 
-/// The two lines of a helper.
-pub(crate) fn helper(of: &ResourceView, helper: Helper) -> [String; 2] {
+/// The line of a helper that is called, the one of its end, or both.
+pub(crate) fn helper(of: &ResourceView, helper: Helper) -> Vec<String> {
     let mut about = format!("name:{}", of.name);
     let connection = of.connections.iter().find(|c| Some(c.node) == helper.peer);
     if let Some(connection) = connection {
@@ -81,10 +83,13 @@ pub(crate) fn helper(of: &ResourceView, helper: Helper) -> [String; 2] {
         let _ = write!(about, " volume:{} minor:{}", device.volume, device.minor);
     }
     let name = helper.name;
-    [
-        format!("call helper {about} helper:{name}"),
-        format!("response helper {about} helper:{name} status:0"),
-    ]
+    let call = format!("call helper {about} helper:{name}");
+    let response = |exit: u8| format!("response helper {about} helper:{name} status:{exit}");
+    match helper.ran {
+        Ran::Nothing => vec![call, response(0)],
+        Ran::Started => vec![call],
+        Ran::Exit(exit) => vec![response(exit)],
+    }
 }
 
 fn peer(connection: &ConnectionView) -> String {

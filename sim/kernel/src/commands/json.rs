@@ -46,7 +46,7 @@ fn fields(out: &mut String, indent: usize, all: &[(&str, String)], more: bool) {
 
 fn resource(out: &mut String, of: &ResourceView) {
     let suspended = of.suspended;
-    let any = suspended.user || suspended.no_data || suspended.quorum;
+    let any = suspended.user || suspended.no_data || suspended.fencing || suspended.quorum;
     let all = [
         ("name", quoted(&of.name)),
         ("node-id", of.node.to_string()),
@@ -54,7 +54,7 @@ fn resource(out: &mut String, of: &ResourceView) {
         ("suspended", any.to_string()),
         ("suspended-user", suspended.user.to_string()),
         ("suspended-no-data", suspended.no_data.to_string()),
-        ("suspended-fencing", "false".to_owned()),
+        ("suspended-fencing", suspended.fencing.to_string()),
         ("suspended-quorum", suspended.quorum.to_string()),
         ("force-io-failures", of.fails_io.to_string()),
         ("write-ordering", quoted("flush")),

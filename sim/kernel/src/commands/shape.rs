@@ -4,7 +4,7 @@ use super::texts::{ALREADY_EXISTS, Bad, EXISTS, INVALID_PEER, INVALID_REQUEST};
 use super::view::Options;
 use crate::res::{Section, check, find};
 use crate::slot::SlotConfig;
-use drbd::core::config::{Config, OnLoss, PeerConfig, Quorum, RrConflict, VolumeConfig};
+use drbd::core::config::{Config, Fencing, OnLoss, PeerConfig, Quorum, RrConflict, VolumeConfig};
 use drbd::ids::NodeId;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -187,13 +187,17 @@ fn apply(config: &mut Config, options: &Options) -> Made {
                 config.after_sb.set(name, word);
             }
             ("protocol", "C" | "c") | ("on-io-error", "detach") => {}
-            ("fencing", "dont-care") | ("allow-two-primaries", "no") => {}
+            ("fencing", word) => {
+                if let Some(policy) = Fencing::named(word) {
+                    config.fencing = policy;
+                }
+            }
+            ("allow-two-primaries", "no") => {}
             ("al-updates" | "disk-flushes" | "md-flushes", "yes") => {}
             ("allow-remote-read", "yes") | ("on-congestion", "block") => {}
             (
                 "protocol"
                 | "on-io-error"
-                | "fencing"
                 | "allow-two-primaries"
                 | "al-updates"
                 | "disk-flushes"

@@ -155,8 +155,9 @@ impl PeerDeviceView {
 impl ResourceView {
     /// `suspended:`
     pub fn suspended_for(&self) -> String {
-        let Suspension { user, no_data, quorum } = self.suspended;
-        let reasons = [(user, "user"), (no_data, "no-data"), (quorum, "quorum")];
+        let Suspension { user, no_data, fencing, quorum } = self.suspended;
+        let reasons =
+            [(user, "user"), (no_data, "no-data"), (fencing, "fencing"), (quorum, "quorum")];
         let words: Vec<&str> =
             reasons.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
         if words.is_empty() { "no".to_owned() } else { words.join(",") }

@@ -43,7 +43,7 @@ pub struct ResHost {
 pub fn res_file(file: &ResFile) -> String {
     let mut out = format!("# This file was generated for {}.\n\n", file.own.name);
     let _ = writeln!(out, "resource \"{}\"\n{{", file.name);
-    for section in [Section::Options, Section::Net, Section::Disk] {
+    for section in [Section::Options, Section::Net, Section::Disk, Section::Handlers] {
         let known = |name: &str| find(section, name).is_some();
         let all: Vec<_> = file.options.iter().filter(|(name, _)| known(name)).collect();
         if all.is_empty() {
@@ -51,7 +51,8 @@ pub fn res_file(file: &ResFile) -> String {
         }
         let _ = writeln!(out, "    {}\n    {{", section.keyword());
         for (name, value) in all {
-            let _ = writeln!(out, "        {name} {value};");
+            let quote = if section == Section::Handlers { "\"" } else { "" };
+            let _ = writeln!(out, "        {name} {quote}{value}{quote};");
         }
         out += "    }\n\n";
     }

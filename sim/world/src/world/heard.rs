@@ -6,7 +6,7 @@ use super::resource::{Resource, View};
 use crate::check::{Promise, acked_write_survives, no_forbidden_state, one_primary};
 use crate::log::What as Line;
 use crate::outcome::Class;
-use drbd::core::event::Notice;
+use drbd::core::event::{Notice, Ran};
 use drbd::ids::NodeId;
 use drbd::page::Page;
 use drbd::state::{ConnState, DiskState, ReplState, Role};
@@ -35,6 +35,16 @@ fn digest(notice: &Notice) -> [u64; 3] {
             [10, (n.index() as u64) << 16 | u64::from(v.0), (*stable).into()]
         }
         Notice::NewCurrentUuid(v, uuid) => [11, v.0.into(), uuid.0],
+        Notice::Handler(handler, peer, volume, ran) => {
+            let about = peer.map_or(0, |n| n.index() as u64 + 1) << 17;
+            let about = about | volume.map_or(0, |v| u64::from(v.0) + 1);
+            let ran = match ran {
+                Ran::Nothing => 0,
+                Ran::Started => 1,
+                Ran::Exit(code) => 2 + u64::from(*code),
+            };
+            [13, about, (*handler as u64) << 16 | ran]
+        }
         Notice::Note(text) => [12, text.len() as u64, 0],
     }
 }

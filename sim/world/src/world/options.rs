@@ -1,6 +1,6 @@
 //! DRBD options of a scenario, in DRBD's units, into the engine's configuration.
 
-use drbd::core::config::{Config, OnLoss, Quorum, RrConflict};
+use drbd::core::config::{Config, Fencing, OnLoss, Quorum, RrConflict};
 use std::collections::BTreeMap;
 
 /// Applies the options; unknown names and values have been refused when the scenario was read, and
@@ -50,6 +50,11 @@ fn on_loss(value: &str) -> OnLoss {
 fn set_word(config: &mut Config, name: &str, value: &str) {
     match name {
         "auto-promote" => config.auto_promote = value == "yes",
+        "fencing" => {
+            if let Some(policy) = Fencing::named(value) {
+                config.fencing = policy;
+            }
+        }
         "on-no-data-accessible" => config.on_no_data = on_loss(value),
         "on-no-quorum" => config.on_no_quorum = on_loss(value),
         "on-suspended-primary-outdated" => config.force_secondary = value == "force-secondary",
