@@ -46,6 +46,14 @@ impl Resource {
         })
     }
 
+    /// The change of a peer's disk is committed. (Whoever is not connected to it knows nothing of
+    /// that disk.)
+    pub(super) fn agreed_disk(&mut self, c: usize, v: usize, to: DiskState) {
+        if self.conns[c].connected() && v < self.devices.len() {
+            self.set_peer_disk(c, v, to);
+        }
+    }
+
     /// The others have answered.
     pub(super) fn detach_decided(&mut self, v: usize, id: CommandId, result: Result<(), Refusal>) {
         match result {

@@ -663,8 +663,8 @@ impl Resource {
             Change::Resync { volume, to_initiator } if me => {
                 self.on_conn(initiator, |r, c| r.start_full_sync(c, volume.index(), !to_initiator));
             }
-            Change::Disk { volume, to } if volume.index() < self.devices.len() => {
-                self.on_conn(initiator, |r, c| r.set_peer_disk(c, volume.index(), to));
+            Change::Disk { volume, to } => {
+                self.on_conn(initiator, |r, c| r.agreed_disk(c, volume.index(), to));
             }
             Change::Promote => {
                 self.on_conn(initiator, |r, c| r.set_peer_role(c, Role::Primary));

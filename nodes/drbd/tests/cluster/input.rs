@@ -4,7 +4,7 @@
 use crate::cluster::{Cluster, SIZE, V, configs, id};
 use crate::luck::Luck;
 use drbd::core::config::Quorum;
-use drbd::core::event::{Command, Event, Notice, one};
+use drbd::core::event::{Command, Event, Notice};
 use drbd::ids::{Blocks, Dagtag, NodeMask, Uuid, VolumeNumber};
 use drbd::packet::{
     BlockId, Change, Packet, PeerState, Sizes, TwopcCommit, TwopcId, TwopcReply, TwopcRequest,
@@ -226,104 +226,144 @@ fn the_copies_come_together_after_bad_input() {
     }
 }
 
-/// A packet of any kind, some of them right, most of them not.
-fn any(luck: &mut Luck) -> Packet {
-    let volume = VolumeNumber(luck.below(8).saturating_sub(6) as u16);
-    let starts = [0, 3, SIZE - 1, SIZE, u64::MAX, luck.below(SIZE)];
-    let counts = [0, 1, 2, 32, 4096, u32::MAX];
-    let at = Blocks::new(starts[luck.below(6) as usize], counts[luck.below(6) as usize]);
-    let id_of = [0, 1, 5, 1 << 32 | 1, u64::MAX, luck.below(64)];
-    let b = BlockId(id_of[luck.below(6) as usize]);
-    let node = id(luck.below(4) as usize);
-    let mask = NodeMask(luck.below(16) as u32);
-    let dagtag = Dagtag([0, 8, 4096, u64::MAX][luck.below(4) as usize]);
-    let uuid = Uuid([0, 4, 0x77, 0x1111_0000_0000_0000, u64::MAX][luck.below(5) as usize]);
-    let payload = pages(luck.below(4));
-    let yes = luck.below(2) == 0;
-    let seq = luck.below(5) as u32;
-    let disks = [0, 3, 5, 6, 7, 8, 9].map(disk_of);
-    let repls = [ReplState::Off, ReplState::Established, ReplState::WFBitMapT];
-    let repls = [repls[luck.below(3) as usize], ReplState::SyncTarget, ReplState::PausedSyncT];
-    let state = PeerState {
-        role: [Role::Unknown, Role::Primary, Role::Secondary][luck.below(3) as usize],
-        disk: disks[luck.below(7) as usize],
-        repl: repls[luck.below(3) as usize],
-        quorum: yes,
-        ..state()
-    };
-    let flags = UuidFlags(luck.below(0x1000));
-    let told =
-        Uuids { current: uuid, flags, node_mask: mask, bitmap: vec![(node, uuid)], ..uuids() };
-    let change = [
-        Change::Connect,
-        Change::Disconnect { outdate_me: yes, outdate_you: !yes },
-        Change::Promote,
-        Change::Demote,
-        Change::Empty,
-        Change::Resync { volume, to_initiator: yes },
-        Change::Disk { volume, to: DiskState::Detaching },
-    ][luck.below(7) as usize];
-    let target = [None, Some(node)][luck.below(2) as usize];
-    let tid = TwopcId { initiator: node, tid: seq };
-    let request = TwopcRequest { id: tid, target, nodes_to_reach: mask, change };
-    let reply = TwopcReply { reachable: mask, primaries: node.mask(), weak: mask };
-    let vote = [TwopcVote::Yes(reply), TwopcVote::No, TwopcVote::Retry][luck.below(3) as usize];
-    let commit = TwopcCommit { request, primaries: mask, reachable: mask, primary_incapable: yes };
-    let words = vec![luck.below(9); luck.below(70) as usize].into();
-    match luck.below(33) {
-        0 => Packet::Trim { volume, at, id: b, may_set_in_sync: yes },
-        1 => Packet::DataRequest { volume, at, id: b },
-        2 => Packet::DataReply { id: b, payload },
-        3 => Packet::NegDReply { id: b },
-        4 => Packet::Barrier { nr: seq },
-        5 => Packet::BarrierAck { nr: seq, set_size: seq },
-        6 => Packet::WriteAck { id: b, in_sync: yes },
-        7 => Packet::NegAck { id: b },
-        8 => Packet::OutOfSync { volume, at },
-        9 => Packet::Dagtag(dagtag),
-        10 => Packet::PeerDagtag { node, dagtag },
-        11 => Packet::PeerAck { mask, dagtag },
-        12 => Packet::PeersInSync { volume, at, mask },
-        13 => Packet::RsDataRequest { volume, at, id: b, dagtag: yes.then_some((node, dagtag)) },
-        14 => Packet::RsDataReply { id: b, payload },
-        15 => Packet::NegRsDReply { id: b },
-        16 => Packet::RsWriteAck { id: b },
-        17 => Packet::RsNegAck { id: b },
-        18 => Packet::FlushRequests { seq },
-        19 => Packet::FlushForward { seq, initiator: node },
-        20 => Packet::FlushRequestsAck { seq, primary: node },
-        21 => Packet::Bitmap { volume, words },
-        22 => Packet::Sizes(volume, Sizes { disk: luck.below(9), user: 0, current: SIZE }),
-        23 => Packet::Uuids(volume, Arc::new(told)),
-        24 => Packet::CurrentUuid { volume, uuid, weak: mask },
-        25 => Packet::State(volume, state),
-        26 => Packet::TwopcPrepare(request),
-        27 => Packet::TwopcVote(tid, vote),
-        28 => Packet::TwopcCommit(commit),
-        29 => Packet::TwopcAbort(request),
-        30 => Packet::Ping,
-        31 => Packet::PingAck,
-        _ => Packet::Data {
-            volume,
-            at,
-            id: b,
-            payload: one(Page::Stamp(9)),
-            may_set_in_sync: yes,
-            fua: yes,
-        },
+/// Values that packets are made of, some of them right, most of them not.
+struct Words<'a> {
+    luck: &'a mut Luck,
+}
+
+impl Words<'_> {
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.luck.below(all.len() as u64) as usize]
+    }
+    fn yes(&mut self) -> bool {
+        self.of(&[false, true])
+    }
+    fn volume(&mut self) -> VolumeNumber {
+        VolumeNumber(self.of(&[0, 0, 0, 0, 0, 1, 9]))
+    }
+    fn at(&mut self) -> Blocks {
+        let start = self.luck.below(SIZE);
+        let start = self.of(&[0, 3, SIZE - 1, SIZE, u64::MAX, start]);
+        Blocks::new(start, self.of(&[0, 1, 2, 32, 4096, u32::MAX]))
+    }
+    fn id(&mut self) -> BlockId {
+        let small = self.luck.below(64);
+        BlockId(self.of(&[0, 1, 5, 1 << 32 | 1, u64::MAX, small]))
+    }
+    fn node(&mut self) -> drbd::ids::NodeId {
+        id(self.luck.below(4) as usize)
+    }
+    fn mask(&mut self) -> NodeMask {
+        NodeMask(self.luck.below(16) as u32)
+    }
+    fn dagtag(&mut self) -> Dagtag {
+        Dagtag(self.of(&[0, 8, 4096, u64::MAX]))
+    }
+    fn uuid(&mut self) -> Uuid {
+        Uuid(self.of(&[0, 4, 0x77, 0x1111_0000_0000_0000, u64::MAX]))
+    }
+    fn seq(&mut self) -> u32 {
+        self.luck.below(5) as u32
+    }
+    fn pages(&mut self) -> Payload {
+        pages(self.luck.below(4))
+    }
+    fn state(&mut self) -> PeerState {
+        use DiskState::{Consistent, DUnknown, Diskless, Failed, Inconsistent, Outdated, UpToDate};
+        use ReplState::{Established, Off, PausedSyncT, SyncTarget, WFBitMapT};
+        let disks = [Diskless, Failed, Inconsistent, Outdated, DUnknown, Consistent, UpToDate];
+        PeerState {
+            role: self.of(&[Role::Unknown, Role::Primary, Role::Secondary]),
+            disk: self.of(&disks),
+            repl: self.of(&[Off, Established, WFBitMapT, SyncTarget, PausedSyncT]),
+            quorum: self.yes(),
+            ..state()
+        }
+    }
+    fn uuids(&mut self) -> Uuids {
+        Uuids {
+            current: self.uuid(),
+            flags: UuidFlags(self.luck.below(0x1000)),
+            node_mask: self.mask(),
+            bitmap: vec![(self.node(), self.uuid())],
+            ..uuids()
+        }
+    }
+    fn request(&mut self) -> TwopcRequest {
+        let (yes, volume) = (self.yes(), self.volume());
+        let changes = [
+            Change::Connect,
+            Change::Disconnect { outdate_me: yes, outdate_you: !yes },
+            Change::Promote,
+            Change::Demote,
+            Change::Empty,
+            Change::Resync { volume, to_initiator: yes },
+            Change::Disk { volume, to: DiskState::Detaching },
+        ];
+        let node = self.node();
+        TwopcRequest {
+            id: TwopcId { initiator: self.node(), tid: self.seq() },
+            target: self.of(&[None, Some(node)]),
+            nodes_to_reach: self.mask(),
+            change: self.of(&changes),
+        }
+    }
+    fn vote(&mut self) -> TwopcVote {
+        let (reachable, weak) = (self.mask(), self.mask());
+        let reply = TwopcReply { reachable, primaries: self.node().mask(), weak };
+        self.of(&[TwopcVote::Yes(reply), TwopcVote::No, TwopcVote::Retry])
     }
 }
 
-fn disk_of(number: u8) -> DiskState {
-    use DiskState::*;
-    match number {
-        0 => Diskless,
-        3 => Failed,
-        5 => Inconsistent,
-        6 => Outdated,
-        7 => DUnknown,
-        8 => Consistent,
-        _ => UpToDate,
+/// A packet of any kind.
+fn any(luck: &mut Luck) -> Packet {
+    let kind = luck.below(33);
+    let mut w = Words { luck };
+    let (volume, at, id, may_set_in_sync) = (w.volume(), w.at(), w.id(), w.yes());
+    match kind {
+        0 => Packet::Trim { volume, at, id, may_set_in_sync },
+        1 => Packet::DataRequest { volume, at, id },
+        2 => Packet::DataReply { id, payload: w.pages() },
+        3 => Packet::NegDReply { id },
+        4 => Packet::Barrier { nr: w.seq() },
+        5 => Packet::BarrierAck { nr: w.seq(), set_size: w.seq() },
+        6 => Packet::WriteAck { id, in_sync: w.yes() },
+        7 => Packet::NegAck { id },
+        8 => Packet::OutOfSync { volume, at },
+        9 => Packet::Dagtag(w.dagtag()),
+        10 => Packet::PeerDagtag { node: w.node(), dagtag: w.dagtag() },
+        11 => Packet::PeerAck { mask: w.mask(), dagtag: w.dagtag() },
+        12 => Packet::PeersInSync { volume, at, mask: w.mask() },
+        13 => {
+            let dagtag = w.yes().then(|| (w.node(), w.dagtag()));
+            Packet::RsDataRequest { volume, at, id, dagtag }
+        }
+        14 => Packet::RsDataReply { id, payload: w.pages() },
+        15 => Packet::NegRsDReply { id },
+        16 => Packet::RsWriteAck { id },
+        17 => Packet::RsNegAck { id },
+        18 => Packet::FlushRequests { seq: w.seq() },
+        19 => Packet::FlushForward { seq: w.seq(), initiator: w.node() },
+        20 => Packet::FlushRequestsAck { seq: w.seq(), primary: w.node() },
+        21 => Packet::Bitmap { volume, words: vec![7; w.of(&[0, 3, 64, 65])].into() },
+        22 => {
+            let disk = w.of(&[0, 1, SIZE]);
+            Packet::Sizes(volume, Sizes { disk, user: 0, current: SIZE })
+        }
+        23 => Packet::Uuids(volume, Arc::new(w.uuids())),
+        24 => Packet::CurrentUuid { volume, uuid: w.uuid(), weak: w.mask() },
+        25 => Packet::State(volume, w.state()),
+        26 => Packet::TwopcPrepare(w.request()),
+        27 => Packet::TwopcVote(w.request().id, w.vote()),
+        28 => {
+            let (request, primary_incapable) = (w.request(), w.yes());
+            let (primaries, reachable) = (w.mask(), w.mask());
+            Packet::TwopcCommit(TwopcCommit { request, primaries, reachable, primary_incapable })
+        }
+        29 => Packet::TwopcAbort(w.request()),
+        30 => Packet::Ping,
+        31 => Packet::PingAck,
+        _ => Packet::Data { volume, at, id, payload: w.pages(), may_set_in_sync, fua: w.yes() },
     }
 }
 
