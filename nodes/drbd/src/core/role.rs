@@ -39,6 +39,8 @@ pub(super) struct RoleState {
     /// PRIMARY_IND is being written.
     becoming: bool,
     retry_at: Option<Time>,
+    /// Why the last try was refused, by a peer perhaps.
+    refused: Option<Refusal>,
     /// `fence-peer` runs: nobody who waits for the role is late meanwhile.
     pub fencing: bool,
     /// Last time that peers were told, this node was an authoritative source.
@@ -100,9 +102,15 @@ impl Resource {
             return self.out.push(Action::Reply(id, Err(Refusal::DeviceInUse)));
         }
         let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
-        self.forget_tries();
+        self.begin_to_wait();
         self.roles.waiters.push(Waiter { id, open: true, force: false, deadline });
         self.changed = true;
+    }
+
+    /// Somebody wants this node to be Primary: what was tried before counts no more.
+    fn begin_to_wait(&mut self) {
+        self.roles.refused = self.roles.refused.filter(|_| !self.roles.waiters.is_empty());
+        self.forget_tries();
     }
 
     /// Does a demotion go on that a last close began? Who opens now waits for its end, and is to
@@ -142,7 +150,7 @@ impl Resource {
             return self.out.push(Action::Reply(id, Ok(())));
         }
         let deadline = self.now.plus_ms(self.config.auto_promote_timeout_ms);
-        self.forget_tries();
+        self.begin_to_wait();
         self.roles.waiters.push(Waiter { id, open: false, force, deadline });
         self.changed = true;
     }
@@ -345,6 +353,7 @@ impl Resource {
             Refusal::InTransientState => reach!(self, PromoteTransient),
             _ => {}
         }
+        self.roles.refused = Some(refusal);
         let now = self.now;
         let hopeless = refusal == Refusal::PrimaryNop && !self.fence_for_promotion();
         let (late, wait): (Vec<_>, Vec<_>) = std::mem::take(&mut self.roles.waiters)
@@ -419,7 +428,8 @@ impl Resource {
         let late = self.roles.waiters.iter().any(|w| w.deadline <= now);
         let patient = self.roles.becoming || self.roles.demoting || self.roles.fencing;
         if late && !patient {
-            let refusal = self.promote_refusal().unwrap_or(Refusal::Timeout);
+            let refusal = self.promote_refusal().or(self.roles.refused);
+            let refusal = refusal.unwrap_or(Refusal::Timeout);
             self.promote_refused(refusal);
             if self.roles.waiters.is_empty() {
                 self.unwant(Purpose::Promote);

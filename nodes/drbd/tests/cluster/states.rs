@@ -252,6 +252,7 @@ fn a_reader_keeps_a_primary_away() {
 fn the_copy_below_a_client_is_not_outdated() {
     let mut c = up(&[true, false]);
     c.promote(1);
+    c.settle();
     assert_eq!(c.told(0, Command::Outdate(V)), Err(Refusal::ConnectedOutdates));
     assert_eq!(c.told(0, Command::Detach(V, false)), Err(Refusal::FailedByPeer));
     c.close(1);
