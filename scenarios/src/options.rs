@@ -72,8 +72,8 @@ const TABLE: &[(&str, Domain)] = &[
     ("pri-lost-after-sb", Program),
     ("pri-on-incon-degr", Program),
     ("quorum", Votes(&["off", "majority", "all"])),
-    ("quorum-minimum-redundancy", Votes(&["off", "majority", "all"])),
     ("quorum-lost", Program),
+    ("quorum-minimum-redundancy", Votes(&["off", "majority", "all"])),
     (
         "rr-conflict",
         Words(&["disconnect", "retry-connect", "call-pri-lost", "violently", "auto-discard"]),
