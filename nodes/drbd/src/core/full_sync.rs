@@ -27,8 +27,9 @@ impl Resource {
         self.doubt_unacked(v, self.conns[c].node);
         reach!(self, FullSyncTarget);
         self.set_repl(c, v, ReplState::StartingSyncT);
-        let device = &mut self.devices[v];
-        device.bm_dirty.extend(device.layout.bitmap_pages(0, device.size - 1));
+        if let Some(slot) = self.devices[v].slot(self.conns[c].node) {
+            self.devices[v].write_set_bits(slot);
+        }
         self.write_bitmap(v);
         self.md_sync(v, Work::FullSync(c, v));
     }
@@ -67,7 +68,7 @@ impl Resource {
         let Some(slot) = self.devices[v].slot(node) else { return };
         let device = &mut self.devices[v];
         device.bitmaps[slot].fill();
-        device.bm_dirty.extend(device.layout.bitmap_pages(0, device.size - 1));
+        device.write_set_bits(slot);
         device.md.peer_mut(node).flags.put(PeerFlags::FULL_SYNC, true);
         self.touch_md(v);
     }

@@ -310,7 +310,8 @@ impl Words<'_> {
     }
     fn vote(&mut self) -> TwopcVote {
         let (reachable, weak) = (self.mask(), self.mask());
-        let reply = TwopcReply { reachable, primaries: self.node().mask(), weak };
+        let primaries = self.node().mask();
+        let reply = TwopcReply { reachable, primaries, weak, ..TwopcReply::default() };
         self.of(&[TwopcVote::Yes(reply), TwopcVote::No, TwopcVote::Retry])
     }
 }
@@ -358,7 +359,14 @@ fn any(luck: &mut Luck) -> Packet {
         28 => {
             let (request, primary_incapable) = (w.request(), w.yes());
             let (primaries, reachable) = (w.mask(), w.mask());
-            Packet::TwopcCommit(TwopcCommit { request, primaries, reachable, primary_incapable })
+            let incapable = drbd::ids::VolumeMask::default();
+            Packet::TwopcCommit(TwopcCommit {
+                request,
+                primaries,
+                reachable,
+                primary_incapable,
+                incapable,
+            })
         }
         29 => Packet::TwopcAbort(w.request()),
         30 => Packet::Ping,
