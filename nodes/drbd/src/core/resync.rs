@@ -244,7 +244,9 @@ impl Resource {
     pub(super) fn start_or_pause(&mut self, c: usize, v: usize) {
         let active = |conn: &Conn| conn.volumes[v].repl == ReplState::SyncTarget;
         self.set_disk(v, best_own_disk(ReplState::SyncTarget));
-        match self.conns.iter().any(active) {
+        // With the bug a resync is paused when it begins, and for ever.
+        let latched = self.quirk("paused-resync-never-resumes");
+        match latched || self.conns.iter().any(active) {
             true => self.set_repl(c, v, ReplState::PausedSyncT),
             false => self.activate_target(c, v),
         }

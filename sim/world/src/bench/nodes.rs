@@ -170,7 +170,8 @@ impl Nodes {
             },
             Action::Reply(_, result) => self.refused += u64::from(result.is_err()),
             Action::WakeAt(at) => self.wakes[n] = at,
-            Action::Notice(_) => {}
+            // No handler is configured.
+            Action::Call { .. } | Action::Notice(_) => {}
         }
     }
 
