@@ -23,6 +23,7 @@ const LOSS: &[&str] = &["suspend-io", "io-error"];
 /// Option and domain. Units: 0.1 s for the timeouts but `ping-int` (1 s), KiB/s for rates, ms for
 /// `peer-ack-delay`, sectors for `peer-ack-window`.
 const TABLE: &[(&str, Domain)] = &[
+    ("after-resync-target", Program),
     (
         "after-sb-0pri",
         Words(&[
@@ -46,7 +47,6 @@ const TABLE: &[(&str, Domain)] = &[
         ]),
     ),
     ("after-sb-2pri", Words(&["disconnect", "violently-as0p", "call-pri-lost-after-sb"])),
-    ("after-resync-target", Program),
     ("al-extents", Number(67, 65_534)),
     ("always-asbp", Words(YES_NO)),
     ("auto-promote", Words(YES_NO)),

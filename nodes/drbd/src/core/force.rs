@@ -29,8 +29,8 @@ impl Resource {
         quorum::has_quorum(self.config.quorum, redundancy, &ballot)
     }
 
-    /// The promotion is agreed. Where no good copy can be reached, the own one is from now on; where
-    /// quorum is missing, who is away is Outdated.
+    /// The promotion is agreed. Where no good copy can be reached, the own one is from now on;
+    /// where quorum is missing, who is away is Outdated.
     pub(super) fn take_by_force(&mut self) {
         for v in 0..self.devices.len() {
             if !self.data_accessible(v) && self.devices[v].has_disk() {
