@@ -61,3 +61,8 @@ fn lvm_beside_drbd() {
 fn resyncs_paused_and_resumed() {
     check("sync");
 }
+
+#[test]
+fn generations_on_demand() {
+    check("new-current-uuid");
+}

@@ -9,9 +9,11 @@
 //! links and handshakes, `leave` their end for good, `twopc` cluster-wide changes, `role`
 //! promotion and demotion, `force` what `--force` takes for granted, `fence` peers that cannot be
 //! seen, `handlers` programs of the administrator, `pulse` a Primary that stood still,
-//! `generation` new data generations, `admin` what else administrators ask for, `suspend` its
-//! `suspend-io`, `clamp` which states go together, `history` what the bugs of DRBD's history do that
-//! can be put back, `status` what follows from every change.
+//! `generation` new data generations, `new_current` those that an administrator asks for, `day0`
+//! the one that copies are preset with, `objects` peers that come later, `admin` what else
+//! administrators ask for, `suspend` its `suspend-io`, `clamp` which states go together, `history`
+//! what the bugs of DRBD's history do that can be put back, `status` what follows from every
+//! change.
 
 pub mod activity_log;
 mod admin;
@@ -24,6 +26,7 @@ pub mod config;
 mod connect;
 mod connection;
 mod csum;
+mod day0;
 mod detach;
 mod disk_errors;
 pub mod event;
@@ -38,6 +41,8 @@ pub mod handshake;
 mod history;
 mod leave;
 mod locks;
+mod new_current;
+mod objects;
 mod pace;
 mod parts;
 mod pause;
@@ -312,6 +317,7 @@ impl Resource {
             Work::ResyncRead(key) => self.resync_read(key),
             Work::VerifyRead(key) => self.verify_read(key),
             Work::Generation => self.generation_durable(),
+            Work::Founded(v) => self.founded(v),
             Work::Promoted => self.promoted_durable(),
             Work::Attached(v) => self.attached(v),
             Work::SyncTarget(c, v) => self.sync_target_durable(c, v),
@@ -354,6 +360,8 @@ impl Resource {
                 self.set_peer_device_options((node, volume), options);
                 self.out.push(Action::Reply(id, Ok(())));
             }
+            NewPeer(peer) => self.new_peer(id, peer),
+            NewCurrentUuid(volume, initial) => self.new_current_by_command(id, volume, initial),
             Down => self.go_down(id),
         }
     }

@@ -192,6 +192,7 @@ impl Resource {
         self.log.push_back(key);
         self.written_under_verify(v, at);
         if self.devices[v].has_disk() {
+            self.written_since_day0(v, at);
             let lower = match &self.reqs[key].request {
                 Request::Write { start, payload, fua } => Lower::Write {
                     start: *start,

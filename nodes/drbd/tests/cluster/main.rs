@@ -3,9 +3,11 @@
 
 mod admin;
 mod balance;
+mod catalogue;
 mod cluster;
 mod crash;
 mod csum;
+mod day0;
 mod disk;
 mod disk_errors;
 mod fencing;
@@ -13,6 +15,7 @@ mod histories;
 mod input;
 mod luck;
 mod net;
+mod new_current;
 mod parts;
 mod pause;
 mod quorum;
@@ -28,4 +31,5 @@ mod twopc;
 mod twopc_faults;
 mod verbs;
 mod verify;
+mod volumes;
 mod votes;
