@@ -333,6 +333,7 @@ impl Resource {
             let ready = self.devices[v].al.ready_without();
             return self.works(ready);
         };
+        let forgets = self.quirk("evicted-bits-not-written");
         let device = &mut self.devices[v];
         let mut pages = BTreeSet::new();
         let mut dirty = Vec::new();
@@ -340,7 +341,9 @@ impl Resource {
             let first = u64::from(*extent) * EXTENT_BLOCKS;
             let last = (first + EXTENT_BLOCKS).min(device.size) - 1;
             for page in device.layout.bitmap_pages(first, last) {
-                if device.bm_dirty.remove(&page) {
+                if forgets {
+                    device.bm_dirty.remove(&page);
+                } else if device.bm_dirty.remove(&page) {
                     dirty.push(page);
                     pages.insert(page);
                 } else if device.bm_flight.contains_key(&page) {

@@ -158,7 +158,9 @@ impl Resource {
 
     pub(super) fn receive_uuids(&mut self, c: usize, v: usize, uuids: Arc<Uuids>) {
         let flags = uuids.flags;
-        self.conns[c].volumes[v].uuids = Some(uuids.clone());
+        if !self.believes_its_own_word(c, v) {
+            self.conns[c].volumes[v].uuids = Some(uuids.clone());
+        }
         if !flags.has(UuidFlags::NEW_DATAGEN) {
             self.conns[c].deaf_to.0 &= !uuids.node_mask.0;
         }
@@ -483,12 +485,16 @@ impl Resource {
         let theirs = Offer { uuids: theirs, state: peer, lost: self.conns[c].peer_dagtag };
         let has = |disk: DiskState| disk >= DiskState::Inconsistent && disk != DiskState::DUnknown;
         let (node, me) = (self.conns[c].node, self.me());
+        let alone = self.reconciles_alone(&mine, &theirs);
         let common = mine.lost.map(|(n, _)| n) == theirs.lost.map(|(n, _)| n);
         let (mine, theirs) = (side(me, &mine, common), side(node, &theirs, common));
         if !has(mine.disk) || !has(theirs.disk) {
             return none;
         }
-        let bugs = Bugs { ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") };
+        let bugs = Bugs {
+            ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") || alone,
+            ignore_disk_states: self.quirk("disk-states-ignored"),
+        };
         let verdict = handshake::decide(&mine, &theirs, bugs);
         let split = matches!(verdict.outcome, Outcome::SplitBrain(_));
         let led = beside.0 & theirs.uuids.node_mask.0 != 0;
@@ -743,6 +749,9 @@ impl Resource {
 
     fn volume_offer_is_stale(&self, c: usize, v: usize) -> bool {
         let Some(offer) = &self.conns[c].volumes[v].offered else { return false };
+        if self.quirk("uuids-not-locked") {
+            return false;
+        }
         let (now, disk) = (self.uuids_for(c, v), self.devices[v].disk);
         let had_disk = offer.state.disk > DiskState::Failed;
         let same = offer.uuids.current.same(now.current) && offer.uuids.bitmap == now.bitmap;

@@ -311,6 +311,7 @@ impl Resource {
         }
         if conn.handshake_deadline.is_some_and(|at| at <= now) {
             reach!(self, HandshakeTimeout);
+            self.leak_lock(c);
             return self.drop_link(c, ConnState::Timeout);
         }
         match conn.pinged {

@@ -114,12 +114,14 @@ pub struct Verdict {
 pub struct Bugs {
     /// Equal generations with dirty bits are taken as identical.
     pub ignore_dirty_bits: bool,
+    /// Equal generations do not ask for the disks' states.
+    pub ignore_disk_states: bool,
 }
 
 /// The whole decision for `me`.
 pub fn decide(me: &Side, peer: &Side, bugs: Bugs) -> Verdict {
     let verdict = by_uuids(me, peer);
-    let verdict = by_disk_state(me, peer, verdict);
+    let verdict = if bugs.ignore_disk_states { verdict } else { by_disk_state(me, peer, verdict) };
     let verdict = if bugs.ignore_dirty_bits { verdict } else { by_bits(me, peer, verdict) };
     let verdict = by_inconsistency(me, peer, verdict);
     by_quorum(me, peer, verdict)

@@ -8,7 +8,8 @@
 //! and demotion, `force` what `--force` takes for granted, `fence` peers that cannot be seen,
 //! `handlers` programs of the administrator, `pulse` a Primary that stood still, `generation` new
 //! data generations, `admin` what else administrators ask for, `clamp` which states go together,
-//! `status` what follows from every change.
+//! `history` what the bugs of DRBD's history do that can be put back, `status` what follows from
+//! every change.
 
 pub mod activity_log;
 mod admin;
@@ -29,6 +30,7 @@ mod gate;
 mod generation;
 mod handlers;
 pub mod handshake;
+mod history;
 mod leave;
 mod locks;
 mod parts;

@@ -334,15 +334,19 @@ impl Resource {
     /// nothing dirtied the range since; another copy while no write in the range is on its way.
     pub(super) fn receive_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks, mask: NodeMask) {
         let sender = self.conns[c].node;
-        let device = &mut self.devices[v];
+        let device = &self.devices[v];
         let resynced = device.resynced.get(&at.start) == Some(&(at, sender));
+        if self.quirk("late-peers-in-sync") {
+            let nodes = mask.without(self.me());
+            return nodes.iter().for_each(|node| self.clear_out_of_sync(v, node, at));
+        }
+        let device = &self.devices[v];
         let differs = device.slot(sender).is_none_or(|slot| device.bitmaps[slot].any(at));
         if differs && !resynced {
             // The sender has not heard of that. Who believed it has no bit for this copy any more.
             let others = mask.without(self.me()).without(sender);
             return others.iter().for_each(|node| self.set_out_of_sync(v, node, at));
         }
-        let device = &mut self.devices[v];
         let whole = device.disk == DiskState::UpToDate && !differs && self.same_generation(c, v);
         if !(resynced || whole && !self.is_written(v, at)) {
             return;

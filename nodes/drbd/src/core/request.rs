@@ -64,6 +64,7 @@ impl Resource {
                 continue;
             }
             if self.suspended || self.stood_still() {
+                self.new_uuid_while_frozen();
                 reach!(self, RequestHeldSuspended);
                 return;
             }
@@ -182,6 +183,7 @@ impl Resource {
             return self.put_back(key);
         }
         let Some(at) = self.reqs[key].at else { return };
+        self.send_late_barrier();
         self.dagtag.0 += at.sectors();
         self.epoch_size += 1;
         let (dagtag, epoch) = (self.dagtag, self.epoch);
@@ -411,7 +413,7 @@ impl Resource {
 
     /// A write has its answer: its epoch ends, if it is the current one, and its range is free.
     fn let_go(&mut self, v: usize, epoch: u32, lock: Option<super::locks::LockId>) {
-        if epoch == self.epoch {
+        if epoch == self.epoch && !self.quirk("barrier-waits-for-next-write") {
             self.close_epoch();
         }
         if let Some(lock) = lock {
@@ -701,6 +703,9 @@ impl Resource {
             .map(|(key, _)| key)
             .collect();
         for key in reads {
+            if self.quirk("remote-read-stuck") {
+                break;
+            }
             self.retry_read(key, node, false);
         }
         // Completed writes that only waited for this peer's barrier acks: nobody else ends them.

@@ -640,8 +640,8 @@ impl Resource {
         let (conn, pd) = (&self.conns[c], &self.conns[c].volumes[v]);
         let whole = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
         let clean = pd.uuids.as_ref().is_some_and(|uuids| uuids.dirty_bits == 0);
-        let quiet = conn.connected() && conn.role != Role::Primary;
-        quiet && whole && clean && self.same_generation(c, v)
+        let quiet = conn.role != Role::Primary || self.quirk("late-peers-in-sync");
+        conn.connected() && quiet && whole && clean && self.same_generation(c, v)
     }
 
     /// Is a write of the range on its way: not confirmed everywhere if it is this node's, not
@@ -684,6 +684,8 @@ impl Resource {
             (SyncSource | PausedSyncS, Established) => {
                 self.conns[c].volumes[v].resync.peer_done = true;
                 self.source_progress(c, v);
+                let missed = self.quirk("resync-end-missed");
+                self.conns[c].volumes[v].resync.peer_done &= !missed;
             }
             (SyncTarget | PausedSyncT | WFBitMapT | StartingSyncT, _)
                 if state.disk < DiskState::Inconsistent =>

@@ -55,6 +55,9 @@ impl RoleState {
     pub fn is_forced(&self) -> bool {
         self.waiters.iter().any(|waiter| waiter.force)
     }
+    pub fn is_demoting(&self) -> bool {
+        self.demoting
+    }
     pub fn is_open(&self) -> bool {
         self.readers > 0 || self.writers > 0
     }

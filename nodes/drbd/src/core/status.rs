@@ -112,7 +112,9 @@ impl Resource {
             }
         };
         let known = self.conns.iter().filter(|conn| !conn.forgotten);
-        (me, known.map(voter).collect())
+        let mut others: Vec<Voter> = known.map(voter).collect();
+        self.forget_quorumless(&mut others);
+        (me, others)
     }
 
     pub(super) fn compute_quorum(&self, v: usize) -> bool {
@@ -179,6 +181,9 @@ impl Resource {
                 (true, false, false) => {}
             }
             self.suspended = suspended;
+            if !suspended {
+                self.resumes_without_uuid();
+            }
             self.changed = true;
             self.notice(Notice::Suspended(suspended));
         }

@@ -66,6 +66,8 @@ pub(super) struct Twopc {
     wants: Vec<Want>,
     /// Nodes that took part in the last commit.
     pub reached: NodeMask,
+    /// A connect that timed out here kept its lock of the UUIDs, which only a quirk does.
+    leaked: bool,
 }
 
 impl Twopc {
@@ -73,6 +75,9 @@ impl Twopc {
         let ongoing = self.ongoing.as_ref().map(|o| o.deadline);
         let wants = self.ongoing.is_none().then(|| self.wants.iter().map(|w| w.not_before).min());
         ongoing.into_iter().chain(wants.flatten()).min()
+    }
+    pub fn leaked_lock(&self) -> bool {
+        self.leaked
     }
     pub fn wants(&self, purpose: Purpose) -> bool {
         let mine = self.ongoing.as_ref().and_then(|o| o.purpose);
@@ -218,7 +223,7 @@ impl Resource {
             _ => {}
         }
         let promotes = mine && request.change == Change::Promote;
-        let primary = self.role == Role::Primary || promotes;
+        let primary = (self.role == Role::Primary && !self.is_as_good_as_demoted()) || promotes;
         let (mut has_data, mut incapable) = (false, VolumeMask::default());
         for v in 0..self.devices.len() {
             match self.data_accessible(v) {
@@ -345,7 +350,8 @@ impl Resource {
     }
 
     fn vote_on_promote(&self, initiator: NodeId) -> Option<Refusal> {
-        if self.role == Role::Primary && !self.quirk("promote-not-refused") {
+        let agrees = self.quirk("promote-not-refused") || self.is_as_good_as_demoted();
+        if self.role == Role::Primary && !agrees {
             return Some(Refusal::TwoPrimaries);
         }
         if self.roles.has_reader() {
@@ -862,6 +868,14 @@ impl Resource {
             }
             self.drop_transaction();
         }
+    }
+
+    /// The passive side of a connect timed out.
+    pub(super) fn leak_lock(&mut self, c: usize) {
+        let conn = &self.conns[c];
+        let locked = conn.greeting.as_ref().is_some_and(|g| g.sent);
+        let passive = conn.node < self.config.node;
+        self.twopc.leaked |= locked && passive && self.quirk("connect-timeout-leaks-lock");
     }
 
     pub(super) fn twopc_alarms(&mut self) {

@@ -25,6 +25,7 @@ pub(super) const KINDS: &[&str] = &[
     "dead-peer",
     "absence",
     "hop",
+    "chain",
 ];
 
 /// A seed has each kind with this chance, and the whole pool loses power with the other.
@@ -177,6 +178,7 @@ impl Plan<'_> {
             "dead-peer" if self.quorum => self.dead_peer(at, luck),
             "absence" if self.quorum => self.absence(at, luck),
             "hop" if self.quorum => self.hop(at, luck),
+            "chain" if self.quorum => self.chain(at, luck),
             _ => {}
         }
     }

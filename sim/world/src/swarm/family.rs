@@ -122,9 +122,9 @@ impl Family {
             Power => Lean { resources: &[1, 1, 2, 3], large: 35, ..any },
             Disk => Lean { resources: &[1, 1, 2], quorum_off: 5, ..any },
             Quorum => Lean {
-                hosts: &[3, 3, 3, 4, 5],
+                hosts: &[3, 3, 3, 4, 4, 5],
                 resources: &[1, 1, 2],
-                copies: &[2, 2, 2, 3],
+                copies: &[2, 2, 2, 3, 4],
                 diskless_vms: Some(60),
                 quorum_off: 0,
                 ..any
@@ -165,6 +165,7 @@ impl Family {
             "dead-peer",
             "freeze",
             "move",
+            "chain",
         ];
         const DISK: &[&str] = &[
             "disk-error",
@@ -176,8 +177,17 @@ impl Family {
             "crash",
             "isolate",
         ];
-        const DIVERGENCE: &[&str] =
-            &["dead-peer", "hop", "in-a-row", "cut", "one-way-cut", "flap", "shutdown", "crash"];
+        const DIVERGENCE: &[&str] = &[
+            "dead-peer",
+            "hop",
+            "in-a-row",
+            "cut",
+            "one-way-cut",
+            "flap",
+            "shutdown",
+            "crash",
+            "chain",
+        ];
         const RESYNC: &[&str] = &[
             "absence",
             "in-a-row",
@@ -189,6 +199,7 @@ impl Family {
             "weather",
             "disk-stall",
             "move",
+            "chain",
         ];
         match self {
             Mixed | Beyond => super::events::KINDS,

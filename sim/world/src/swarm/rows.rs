@@ -116,6 +116,29 @@ impl Plan<'_> {
         }
     }
 
+    /// A copy and another one, or the host of the VM, have no link for long: what one does, the
+    /// other hears of through a third alone. Meanwhile a host that has links to both is away for a
+    /// short time.
+    pub fn chain(&mut self, at: u64, luck: &mut Luck) {
+        let (copies, home) = self.copies_and_home(luck);
+        let to = at + luck.range(20..=120) * SECOND;
+        let from = home.filter(|_| luck.coin()).unwrap_or_else(|| copies[0].clone());
+        let far = copies.iter().find(|host| **host != from).cloned();
+        let Some(far) = far.filter(|_| self.may_fall("", at, to)) else { return };
+        let others: Vec<String> =
+            self.hosts.iter().filter(|h| **h != from && **h != far).cloned().collect();
+        let (both, network) = (true, None);
+        let cut = Do::Cut { from: from.clone(), to: far.clone(), network: network.clone(), both };
+        self.add(at, cut);
+        self.add(to, Do::Mend { from, to: far, network, both });
+        let away = at + luck.range(500..=20_000) * 1_000_000;
+        let back = away + lasts(luck).min(20 * SECOND);
+        if let (Some(between), true) = (luck.pick(&others).cloned(), luck.coin()) {
+            let kind = luck.below(5);
+            self.leave(&between, away, back, kind);
+        }
+    }
+
     /// A VM goes from host to host, faster than anything settles.
     pub fn hop(&mut self, at: u64, luck: &mut Luck) {
         if self.scenario.vm.is_empty() {
