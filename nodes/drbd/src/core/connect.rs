@@ -253,7 +253,8 @@ impl Resource {
         if std::mem::take(&mut self.conns[c].volumes[v].await_state) {
             return self.answer_negotiation(c, v);
         }
-        if state.disk == DiskState::Diskless {
+        // A peer that is attaching has let go what it was asked, too.
+        if matches!(state.disk, DiskState::Diskless | DiskState::Attaching) {
             self.nothing_to_compare(c, v);
         }
         self.set_peer_role(c, state.role);
@@ -488,7 +489,10 @@ impl Resource {
         if !has(mine.disk) || !has(theirs.disk) {
             return none;
         }
-        let bugs = Bugs { ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") };
+        let bugs = Bugs {
+            ignore_dirty_bits: self.quirk("equal-uuids-drop-bits"),
+            reconcile_if_peer_named: self.quirk("reconcile-decided-alone"),
+        };
         let verdict = handshake::decide(&mine, &theirs, bugs);
         let split = matches!(verdict.outcome, Outcome::SplitBrain(_));
         let led = beside.0 & theirs.uuids.node_mask.0 != 0;

@@ -114,13 +114,17 @@ pub struct Verdict {
 pub struct Bugs {
     /// Equal generations with dirty bits are taken as identical.
     pub ignore_dirty_bits: bool,
+    /// A side that names a lost node reconciles only if the other one names it, too.
+    pub reconcile_if_peer_named: bool,
 }
 
 /// The whole decision for `me`.
 pub fn decide(me: &Side, peer: &Side, bugs: Bugs) -> Verdict {
     let verdict = by_uuids(me, peer);
     let verdict = by_disk_state(me, peer, verdict);
-    let verdict = if bugs.ignore_dirty_bits { verdict } else { by_bits(me, peer, verdict) };
+    let unnamed = bugs.reconcile_if_peer_named && me.dagtag.is_some() && peer.dagtag.is_none();
+    let ignores = bugs.ignore_dirty_bits || unnamed;
+    let verdict = if ignores { verdict } else { by_bits(me, peer, verdict) };
     let verdict = by_inconsistency(me, peer, verdict);
     by_quorum(me, peer, verdict)
 }

@@ -30,9 +30,11 @@
 //! longer may still be there; then the next older owed write is the oldest that a reader may see.
 
 mod history;
+mod lineage;
 mod write;
 
 pub use history::{Judgement, Wrong};
+pub use lineage::{Kin, Lineage};
 pub use write::{Fate, Write, WriteId};
 
 use drbd::ids::{Blocks, NodeId, NodeMask};
