@@ -95,6 +95,12 @@ impl Ledger {
         self.blocks.len() as u64
     }
 
+    /// Blocks that an application has written or discarded: the others hold what they were born
+    /// with.
+    pub fn written(&self) -> impl Iterator<Item = u64> {
+        (0..).zip(&self.blocks).filter(|(_, block)| block.is_written()).map(|(at, _)| at)
+    }
+
     /// How many writes are remembered.
     pub fn remembered(&self) -> usize {
         self.writes.len()

@@ -54,7 +54,7 @@ impl World {
 
     fn still(&self, at: usize, node: usize, volume: usize) -> Option<Still> {
         let layout = self.layout(at, node, volume)?;
-        let data = 0..self.resources[at].ledgers[volume].span();
+        let data = self.resources[at].ledgers[volume].written();
         let blocks = data.chain(layout.al()).chain([layout.superblock()]);
         Some(Still::of(blocks, |block| self.stored(at, node, volume, block)))
     }
@@ -191,6 +191,6 @@ impl World {
                     Other::Down(there) => there.covers(id, block, over),
                 }
         };
-        metadata_survives_crash::check(0..ledger.span(), differs, covered)
+        metadata_survives_crash::check(ledger.written(), differs, covered)
     }
 }
