@@ -11,7 +11,7 @@
 //! threw data away; neither is Inconsistent, half of one generation and half of another; and neither
 //! was the target of a third copy since the two were in sync last: what it knows of others then is
 //! what its source told it at the end of that resync, which is younger (DRBD's rules lose the slot
-//! there, and copy everything). A copy that was connected when the next generation was made, and
+//! there, and copy everything); nor of a resync between them whose end the source missed. A copy that was connected when the next generation was made, and
 //! was lost before it had noted it, is not looked at: no slot was set for it.
 
 use crate::ledger::Kin;

@@ -26,13 +26,14 @@ type Said = (&'static str, &'static str);
 struct Volume {
     lineage: Lineage,
     copies: Copies,
-    /// By node: its generation, when it was last looked at.
-    current: Vec<Uuid>,
+    /// By node: its generation when it was last looked at, and the one before.
+    current: Vec<[Uuid; 2]>,
     /// By node and peer: the last handshake since they were linked.
     said: BTreeMap<(usize, usize), Said>,
     /// By the lower and the higher node.
     pairs: BTreeMap<(usize, usize), Pair>,
-    /// One of the two was the target of a third since they were in sync last.
+    /// One of the two was the target of a third since they were in sync last, or a resync between
+    /// them began whose end the source does not know.
     crossed: BTreeSet<(usize, usize)>,
     /// By node and peer.
     drains: BTreeMap<(usize, usize), Drain>,
@@ -53,7 +54,7 @@ impl Vigil {
         let volume = || Volume {
             lineage: Lineage::default(),
             copies: Copies::new(diskful.iter().copied()),
-            current: vec![Uuid::NONE; diskful.len()],
+            current: vec![[Uuid::NONE; 2]; diskful.len()],
             said: BTreeMap::new(),
             pairs: BTreeMap::new(),
             crossed: BTreeSet::new(),
@@ -66,7 +67,10 @@ impl Vigil {
     /// The link of a node to a peer came up, or is gone.
     pub fn linked(&mut self, node: usize, peer: usize, up: bool) {
         for volume in &mut self.volumes {
-            volume.said.remove(&(node, peer));
+            // Who gives up may say so after its sockets are closed.
+            if up {
+                volume.said.remove(&(node, peer));
+            }
             volume.pairs.entry(ordered(node, peer)).or_default().linked(up);
         }
     }
@@ -107,10 +111,6 @@ impl World {
             Notice::Repl(peer, volume, repl) => {
                 self.heed_resync(at, (node, peer.index()), volume.index(), *repl);
             }
-            Notice::ResyncDone(peer, volume, _) => {
-                let of = &mut self.resources[at].vigil.volumes[volume.index()];
-                of.crossed.remove(&ordered(node, peer.index()));
-            }
             Notice::Connection(peer, state) => {
                 self.heed_connection(at, (node, peer.index()), *state);
             }
@@ -150,8 +150,9 @@ impl World {
     fn remember_generations(&mut self, at: usize, node: usize) {
         for volume in 0..self.resources[at].volumes {
             let current = self.current(at, node, volume);
-            if !current.is_none() {
-                self.resources[at].vigil.volumes[volume].current[node] = current;
+            let known = &mut self.resources[at].vigil.volumes[volume].current[node];
+            if !current.is_none() && !current.same(known[0]) {
+                *known = [current, known[0]];
             }
         }
     }
@@ -169,7 +170,9 @@ impl World {
         let present = (0..resource.nodes.len()).filter(|n| *n == node || connected(n));
         let present = present.fold(NodeMask::NONE, |mask, n| mask.with(Resource::id(n)));
         let volume = &mut self.resources[at].vigil.volumes[number.index()];
-        let parent = kept.filter(|_| volume.copies.has(node)).unwrap_or(volume.current[node]);
+        let [last, before] = volume.current[node];
+        let known = if last.same(uuid) { before } else { last };
+        let parent = kept.filter(|_| volume.copies.has(node)).unwrap_or(known);
         volume.lineage.born(uuid, parent, present);
     }
 
@@ -180,10 +183,15 @@ impl World {
             n.was_broken || n.made_anew || n.asked_outdate || n.asked_invalid
         };
         let place = &resource.nodes[node];
-        let lost = |conn: &ConnState| !matches!(conn, ConnState::StandAlone | ConnState::Connected);
+        let lost = |conn: &ConnState| {
+            use ConnState::{Connected, Disconnecting, StandAlone};
+            !matches!(conn, StandAlone | Disconnecting | Connected)
+        };
         let leaves = self.hosts[place.host].power() != Power::Up || !place.underway.is_empty();
         let unanswered = leaves && place.view.conn.iter().any(lost);
-        if resource.nodes.iter().any(bent) || unanswered || self.is_bent(at) {
+        let feeds = place.view.repl.iter().any(|of| of[volume].is_sync_source());
+        let excused = unanswered || feeds;
+        if resource.nodes.iter().any(bent) || excused || self.is_bent(at) {
             return;
         }
         self.tally.add(Promise::LastGoodCopyKept, 1);
@@ -269,7 +277,9 @@ impl World {
 
     fn heed_connection(&mut self, at: usize, ends: (usize, usize), state: ConnState) {
         let (node, peer) = ends;
-        let leaves = self.resources[at].nodes[node].may_leave(Resource::id(peer));
+        let place = &self.resources[at].nodes[node];
+        let goes = self.hosts[place.host].power() != Power::Up;
+        let leaves = goes || place.may_leave(Resource::id(peer));
         for volume in 0..self.resources[at].volumes {
             let now = self.now;
             let of = &mut self.resources[at].vigil.volumes[volume];
@@ -297,6 +307,12 @@ impl World {
         if repl.is_sync_target() {
             let third = (0..others).filter(|other| *other != node && *other != peer);
             of.crossed.extend(third.map(|other| ordered(node, other)));
+            of.crossed.insert(ordered(node, peer));
+        }
+        let was = self.resources[at].nodes[node].view.repl[peer][volume];
+        if repl == ReplState::Established && was.is_sync_source() {
+            // The source knows that it is over.
+            self.resources[at].vigil.volumes[volume].crossed.remove(&ordered(node, peer));
         }
         let Some((rule, verdict)) = said.filter(|_| begins) else { return };
         if !no_needless_full_sync::is_full(verdict) || self.is_pair_bent(at, ends) {
@@ -362,6 +378,10 @@ impl World {
     }
 
     fn watch_bits(&mut self, at: usize, volume: usize, views: &[Option<VolumeView>], quiet: Quiet) {
+        let busy = |view: &VolumeView| view.app_in_flight > 0 || view.peer_unacked > 0;
+        if views.iter().flatten().any(busy) {
+            return;
+        }
         let good = |view: &VolumeView| view.disk == DiskState::UpToDate;
         let towards = |a: usize, b: usize| {
             let view = views[a].as_ref().filter(|view| good(view))?;
