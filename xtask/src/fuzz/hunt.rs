@@ -1,8 +1,8 @@
 //! Who is hunted next, for how long, from which seed on, and what came of it: no simulator in here.
 //!
-//! Rounds: each gives every quirk that is not caught yet a slice of time, twice as long as the round
-//! before, so that those that are easily caught drop out soon and leave their time to the others. No
-//! slice is longer than a fair share of the time that is left.
+//! Rounds: each gives every quirk that is not caught yet a slice of time, twice as long as the
+//! round before, so that those that are easily caught drop out soon and leave their time to the
+//! others. No slice is longer than a fair share of the time that is left.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! `cargo xtask fuzz`: drawn plans for as long as there is time, without bugs put back, or with each
-//! of them in turn to see that it is caught.
+//! `cargo xtask fuzz`: drawn plans for as long as there is time, without bugs put back, or with
+//! each of them in turn to see that it is caught.
 
 mod hunt;
 mod page;

@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 /// Where it lives.
 pub const FILE: &str = "scenarios/QUIRKS.md";
 
-const HEAD: &str = "\
-# Quirks
-
-Bugs of DRBD's history, and a few that a checker has to see, that the simulator can put back: each shows that some
-promise bites. `cargo xtask sim --quirk NAME` puts one back; `cargo xtask fuzz --quirks --write` hunts all of them from
-drawn seeds and writes this file. A number at the beginning is that of the bug in our list of DRBD's. Seeds are those of
-the commit at which the quirk was hunted last; CPU time is that of all runs until it was caught.
-";
+const TITLE: &str = "# Quirks\n\n";
+const HEAD: &str = "Bugs of DRBD's history, and a few that a checker has to see, that the \
+     simulator can put back: each shows that some promise bites. `cargo xtask sim --quirk NAME` puts one \
+     back; `cargo xtask fuzz --quirks --write` hunts all of them from drawn seeds and writes this \
+     file. A number at the beginning is that of the bug in our list of DRBD's. Seeds are those of \
+     the commit at which the quirk was hunted last; CPU time is that of all runs until it was \
+     caught.";
 /// Columns of a line.
 const WIDTH: usize = 120;
 /// What is said of one that nobody has hunted.
@@ -47,7 +46,8 @@ fn said(target: &Target) -> Option<String> {
 /// The file: all quirks that exist in their order, with what the hunt or else the file before says.
 pub fn written(all: &[Quirk], hunt: &Hunt, before: &str) -> String {
     let known = known(before);
-    let mut out = HEAD.to_owned();
+    let mut out = TITLE.to_owned();
+    folded(&mut out, HEAD);
     for quirk in all {
         let hunted = hunt.targets.iter().find(|target| target.quirk.name == quirk.name);
         let old = known.get(&quirk.name).cloned();

@@ -2,10 +2,11 @@
 //!
 //! A set bit says that a block may differ. Between two copies that are both UpToDate and
 //! Established with each other nothing is left to be resynced, so what bits there are belong to
-//! writes that a peer ack has yet to cover, or to a comparison that is about to begin. Looked at
-//! while no write is in flight or waits for its peer ack, they become fewer than they ever were
-//! within [`BOUND`], or replication begins something. Bits that stay are a resync that nobody will
-//! ever make: as soon as one of the copies is served alone, nobody knows what they stood for.
+//! writes that a peer ack has yet to cover, or to a comparison that is about to begin. Those of a
+//! Primary, and while no write is in flight or waits for its peer ack those of others, become fewer
+//! than they ever were within [`BOUND`], or replication begins something. Bits that stay are a
+//! resync that nobody will ever make: as soon as one of the copies is served alone, nobody knows
+//! what they stood for.
 //!
 //! Assumes: both hosts run, not frozen, and no fault strikes meanwhile.
 
@@ -24,8 +25,9 @@ pub struct Drain {
 }
 
 impl Drain {
-    /// One look, with no write under way. `bits`: how many are set, `None` while the two are not both UpToDate and
-    /// Established with each other. The error says since when nothing moves.
+    /// One look, at a Primary or with no write under way. `bits`: how many are set, `None` while
+    /// the two are not both UpToDate and Established with each other. The error says since when
+    /// nothing moves.
     pub fn look(&mut self, quiet: Quiet, bits: Option<u64>) -> Result<(), u64> {
         let Some(bits) = bits.filter(|bits| *bits > 0) else {
             self.since = None;

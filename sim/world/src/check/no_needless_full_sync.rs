@@ -7,12 +7,13 @@
 //! copy that comes back with that generation, or has the same as the other, is brought up to date
 //! by what changed since. Copying terabytes instead takes days, in which there is one copy less.
 //!
-//! Assumes: no copy of the pair was made anew, invalidated, forgotten or broken, no administrator
-//! threw data away; neither is Inconsistent, half of one generation and half of another; and neither
-//! was the target of a third copy since the two were in sync last: what it knows of others then is
-//! what its source told it at the end of that resync, which is younger (DRBD's rules lose the slot
-//! there, and copy everything); nor of a resync between them whose end the source missed. A copy that was connected when the next generation was made, and
-//! was lost before it had noted it, is not looked at: no slot was set for it.
+//! Assumes: two copies (of three, one may have been the target of a third since: what it knows of
+//! others then is what its source told it, which is younger, and DRBD's rules copy everything);
+//! neither was made anew, invalidated, forgotten or broken, no administrator threw data away;
+//! neither is Inconsistent, half of one generation and half of another; no resync between them was
+//! unstable, or ended without the source knowing. A copy that was linked just before the next
+//! generation was made is not looked at: it may have been told and lost before it had noted it, and
+//! no slot was set for it.
 
 use crate::ledger::Kin;
 

@@ -9,8 +9,8 @@
 //! A copy that calls itself UpToDate or Consistent may be held for worse than that: a node that has
 //! seen a newer generation, or that nobody vouches for the copy, believes itself.
 //!
-//! Assumes: both hosts run, not frozen; what is on its way arrives within [`SETTLE`] and the time
-//! in which a lost peer is noticed.
+//! Assumes: both hosts run, not frozen, on disks that the plan or a full pool did not break; what
+//! is on its way arrives within [`SETTLE`] and the time in which a lost peer is noticed.
 
 use drbd::ids::Uuid;
 use drbd::state::{DiskState, ReplState, Role};

@@ -8,8 +8,8 @@
 //!    within [`BOUND`] the other one has seen a split brain, too, since they connected. Otherwise
 //!    it keeps trying to connect for ever, and whoever looks after it is not told why.
 //!
-//! Assumes: for the second, that both hosts keep running and no fault strikes meanwhile: a link that
-//! is cut just then leaves the other end with nothing but a lost connection, in DRBD too.
+//! Assumes: for the second, that both hosts keep running and no fault strikes meanwhile: a link
+//! that is cut just then leaves the other end with nothing but a lost connection, in DRBD too.
 
 use super::Quiet;
 

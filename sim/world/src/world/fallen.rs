@@ -130,7 +130,7 @@ impl World {
                     let there = self.node_name(at, other);
                     let what = format!(
                         "{name}, as the host fell: block {block:#x} differs from {there}'s; they \
-                         could tell by bitmap what they differ in, and neither's bitmap nor activity log has it"
+                         go by their bitmaps, and neither's bitmap nor activity log has it"
                     );
                     self.fail(Class::Safety, metadata_survives_crash::NAME, what, Some(at));
                 }

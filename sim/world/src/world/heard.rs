@@ -195,7 +195,7 @@ impl World {
         let was = std::mem::replace(&mut place.view.linked[peer.index()], up);
         let host = place.host;
         if was != up {
-            self.resources[at].vigil.linked(node, peer.index(), up);
+            self.resources[at].vigil.linked(self.now, node, peer.index(), up);
         }
         match (was, up) {
             (false, true) => self.saw_of(Event::LinkUp, host, at, Some(peer)),

@@ -51,8 +51,6 @@ fn a_calm_pool_keeps_every_promise_and_is_checked() {
         "no-needless-full-sync",
         "outdated-never-promotes",
         "last-good-copy-kept",
-        "bitmap-drains",
-        "one-view-after-settling",
     ] {
         assert!(outcome.promises[promise] > 0, "{promise} was never checked");
     }

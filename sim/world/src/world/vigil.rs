@@ -35,6 +35,8 @@ struct Volume {
     /// One of the two was the target of a third since they were in sync last, or a resync between
     /// them began whose end the source does not know.
     crossed: BTreeSet<(usize, usize)>,
+    /// The last resync between the two was unstable: the target kept its generation.
+    unstable: BTreeSet<(usize, usize)>,
     /// By node and peer.
     drains: BTreeMap<(usize, usize), Drain>,
     /// Views were compared since the last notice.
@@ -46,7 +48,12 @@ pub struct Vigil {
     volumes: Vec<Volume>,
     /// When something was noticed last.
     noticed: u64,
+    /// When the link between two nodes changed last.
+    parted: BTreeMap<(usize, usize), u64>,
 }
+
+/// Who was linked less than this ago may know of a new generation or not.
+const JUST_NOW: u64 = 5_000_000_000;
 
 impl Vigil {
     /// Nothing has happened yet; `diskful` says which nodes have a copy.
@@ -58,14 +65,20 @@ impl Vigil {
             said: BTreeMap::new(),
             pairs: BTreeMap::new(),
             crossed: BTreeSet::new(),
+            unstable: BTreeSet::new(),
             drains: BTreeMap::new(),
             compared: false,
         };
-        Vigil { volumes: (0..volumes).map(|_| volume()).collect(), noticed: 0 }
+        Vigil {
+            volumes: (0..volumes).map(|_| volume()).collect(),
+            noticed: 0,
+            parted: BTreeMap::new(),
+        }
     }
 
     /// The link of a node to a peer came up, or is gone.
-    pub fn linked(&mut self, node: usize, peer: usize, up: bool) {
+    pub fn linked(&mut self, now: u64, node: usize, peer: usize, up: bool) {
+        self.parted.insert(ordered(node, peer), now);
         for volume in &mut self.volumes {
             // Who gives up may say so after its sockets are closed.
             if up {
@@ -110,6 +123,11 @@ impl World {
             }
             Notice::Repl(peer, volume, repl) => {
                 self.heed_resync(at, (node, peer.index()), volume.index(), *repl);
+            }
+            Notice::ResyncDone(peer, volume, stable) => {
+                let of = &mut self.resources[at].vigil.volumes[volume.index()];
+                let pair = ordered(node, peer.index());
+                let _ = if *stable { of.unstable.remove(&pair) } else { of.unstable.insert(pair) };
             }
             Notice::Connection(peer, state) => {
                 self.heed_connection(at, (node, peer.index()), *state);
@@ -166,8 +184,11 @@ impl World {
         let of = |peer: usize| engine?.generations(number, Resource::id(peer));
         let kept = peers.find_map(of).map(|generations| generations.history[0]);
         let conn = &place.view.conn;
-        let connected = |peer: &usize| conn[*peer] == ConnState::Connected;
-        let present = (0..resource.nodes.len()).filter(|n| *n == node || connected(n));
+        let linked = |peer: usize| {
+            let changed = resource.vigil.parted.get(&ordered(node, peer)).copied().unwrap_or(0);
+            conn[peer] == ConnState::Connected || self.now < changed + JUST_NOW
+        };
+        let present = (0..resource.nodes.len()).filter(|n| *n == node || linked(*n));
         let present = present.fold(NodeMask::NONE, |mask, n| mask.with(Resource::id(n)));
         let volume = &mut self.resources[at].vigil.volumes[number.index()];
         let [last, before] = volume.current[node];
@@ -240,6 +261,7 @@ impl World {
         of.said.insert(ends, said);
         if said.1 == "no-sync" {
             of.crossed.remove(&ordered(node, peer));
+            of.unstable.remove(&ordered(node, peer));
         }
         if connects {
             let pair = of.pairs.entry(ordered(node, peer)).or_default();
@@ -303,7 +325,8 @@ impl World {
         let others = self.resources[at].nodes.len();
         let of = &mut self.resources[at].vigil.volumes[volume];
         let said = of.said.get(&ends).copied();
-        let crossed = of.crossed.contains(&ordered(node, peer));
+        let pair = ordered(node, peer);
+        let crossed = of.crossed.contains(&pair) || of.unstable.contains(&pair);
         if repl.is_sync_target() {
             let third = (0..others).filter(|other| *other != node && *other != peer);
             of.crossed.extend(third.map(|other| ordered(node, other)));
@@ -321,7 +344,8 @@ impl World {
         let half = |node: usize| {
             self.resources[at].nodes[node].view.disk[volume] == DiskState::Inconsistent
         };
-        if crossed || half(node) || half(peer) {
+        let copies = self.resources[at].nodes.iter().filter(|node| node.diskful).count();
+        if copies > 2 || crossed || half(node) || half(peer) {
             return;
         }
         let (mine, theirs) = (self.current(at, node, volume), self.current(at, peer, volume));
@@ -379,9 +403,7 @@ impl World {
 
     fn watch_bits(&mut self, at: usize, volume: usize, views: &[Option<VolumeView>], quiet: Quiet) {
         let busy = |view: &VolumeView| view.app_in_flight > 0 || view.peer_unacked > 0;
-        if views.iter().flatten().any(busy) {
-            return;
-        }
+        let busy = views.iter().flatten().any(busy);
         let good = |view: &VolumeView| view.disk == DiskState::UpToDate;
         let towards = |a: usize, b: usize| {
             let view = views[a].as_ref().filter(|view| good(view))?;
@@ -389,6 +411,9 @@ impl World {
             (peer.repl == ReplState::Established).then_some(peer.out_of_sync)
         };
         for a in 0..views.len() {
+            if busy && self.resources[at].nodes[a].view.role != Role::Primary {
+                continue;
+            }
             for b in (0..views.len()).filter(|b| *b != a) {
                 let bits = towards(a, b).filter(|_| towards(b, a).is_some());
                 let of = &mut self.resources[at].vigil.volumes[volume];
@@ -445,7 +470,8 @@ impl World {
     fn compare_views(&mut self, at: usize, volume: usize, views: &[Option<VolumeView>]) {
         for a in 0..views.len() {
             for b in (0..views.len()).filter(|b| *b != a) {
-                if !self.resources[at].connected(a, b) {
+                let broke = |n: usize| self.resources[at].nodes[n].was_broken;
+                if !self.resources[at].connected(a, b) || broke(a) || broke(b) {
                     continue;
                 }
                 let Some([is, believed]) = self.seen(at, (a, b), views) else { continue };
