@@ -179,6 +179,10 @@ impl World {
         let resource = &self.resources[at];
         let place = &resource.nodes[node];
         let engine = self.hosts[place.host].engine(place.slot);
+        if !engine.is_some_and(|engine| engine.current(number).same(uuid)) {
+            // A Primary on others' data: its own disk says nothing of what came before.
+            return;
+        }
         let mut peers = (0..resource.nodes.len()).filter(|peer| *peer != node);
         // A copy has just put what was current into its history.
         let of = |peer: usize| engine?.generations(number, Resource::id(peer));
