@@ -269,7 +269,8 @@ impl Resource {
         if std::mem::take(&mut self.conns[c].volumes[v].await_state) {
             return self.answer_negotiation(c, v);
         }
-        if state.disk == DiskState::Diskless {
+        // A peer that is attaching has let go what it was asked, too.
+        if matches!(state.disk, DiskState::Diskless | DiskState::Attaching) {
             self.nothing_to_compare(c, v);
         }
         self.set_peer_role(c, state.role);
@@ -508,6 +509,7 @@ impl Resource {
         let bugs = Bugs {
             ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") || alone,
             ignore_disk_states: self.quirk("disk-states-ignored"),
+            reconcile_if_peer_named: self.quirk("reconcile-decided-alone"),
         };
         let verdict = handshake::decide(&mine, &theirs, bugs);
         let split = matches!(verdict.outcome, Outcome::SplitBrain(_));
