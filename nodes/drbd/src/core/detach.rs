@@ -67,6 +67,8 @@ impl Resource {
         if !self.devices[v].has_disk() {
             return;
         }
+        // It may have become Outdated just now.
+        self.update_md_flags();
         self.set_disk(v, DiskState::Detaching);
         self.abort_resyncs(v);
         self.write_bitmap(v);

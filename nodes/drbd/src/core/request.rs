@@ -233,9 +233,7 @@ impl Resource {
             }
             (WFBitMapS | Ahead, _) if self.quirk("no-notice-in-wfbitmaps") => Share::Nothing,
             (WFBitMapS | StartingSyncS | Ahead, _) => Share::Notice,
-            (_, DiskState::Outdated) if self.quirk("no-notice-to-outdated-target") => {
-                Share::Nothing
-            }
+            (PausedSyncS, _) if self.quirk("no-notice-to-outdated-target") => Share::Nothing,
             (_, DiskState::Outdated) => Share::Notice,
             (_, disk) if disk >= DiskState::Inconsistent && disk != DiskState::DUnknown => {
                 Share::Data { may_set_in_sync }

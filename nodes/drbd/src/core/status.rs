@@ -193,7 +193,9 @@ impl Resource {
 
     pub(super) fn update_md_flags(&mut self) {
         for v in 0..self.devices.len() {
-            if !self.devices[v].has_disk() {
+            // What the copy was, its metadata keeps while it goes.
+            let goes = self.devices[v].disk == DiskState::Detaching;
+            if !self.devices[v].has_disk() && !goes {
                 continue;
             }
             let primary = self.role == Role::Primary;
@@ -212,8 +214,10 @@ impl Resource {
             let device = &mut self.devices[v];
             let mut md = device.md.flags;
             md.put(MdFlags::PRIMARY_IND, primary);
-            md.put(MdFlags::CONSISTENT, device.disk > DiskState::Inconsistent);
-            md.put(MdFlags::WAS_UP_TO_DATE, device.disk > DiskState::Outdated);
+            if !goes {
+                md.put(MdFlags::CONSISTENT, device.disk > DiskState::Inconsistent);
+                md.put(MdFlags::WAS_UP_TO_DATE, device.disk > DiskState::Outdated);
+            }
             md.put(MdFlags::CRASHED_PRIMARY, device.crashed_primary);
             md.put(MdFlags::HAVE_QUORUM, device.quorum);
             let mut touched = md != device.md.flags || members != device.md.members;

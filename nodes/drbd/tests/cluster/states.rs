@@ -259,3 +259,20 @@ fn the_copy_below_a_client_is_not_outdated() {
     c.settle();
     assert_eq!(c.told(0, Command::Outdate(V)), Ok(()));
 }
+
+/// Goal: who leaves a Primary and goes down in one go is Outdated when it comes up again. Topology:
+/// two copies and a tie-breaker.
+#[test]
+fn who_goes_down_beside_a_primary_comes_up_outdated() {
+    let mut c = up(&[true, true, false]);
+    c.promote(0);
+    c.put(0, 1, 1);
+    c.cut(1, 2);
+    c.settle();
+    assert_eq!(c.told(1, Command::Down), Ok(()));
+    c.crash(1);
+    c.isolate(1);
+    c.boot(1);
+    c.run_ms(1_000);
+    assert_eq!(c.disk(1), DiskState::Outdated, "{}", c.status());
+}

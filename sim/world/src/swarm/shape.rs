@@ -113,6 +113,12 @@ fn options(luck: &mut Luck, lean: &Lean) -> BTreeMap<String, String> {
         set("rr-conflict", "retry-connect".to_owned());
         set("on-suspended-primary-outdated", "force-secondary".to_owned());
     }
+    if quorum == "off" && luck.below(3) > 0 {
+        set("fencing", one(luck, &["resource-only", "resource-and-stonith"]).to_owned());
+        let answers = ["exit 4", "sleep 1; exit 7", "sleep 3; exit 5", "sleep 1; exit 1"];
+        set("fence-peer", one(luck, &answers).to_owned());
+        set("unfence-peer", "true".to_owned());
+    }
     if luck.coin() {
         set("ping-int", luck.range(1..=4).to_string());
     }
