@@ -181,7 +181,7 @@ impl Resource {
             heard: NodeMask::NONE,
             prepared,
             waiting: prepared,
-            reply: self.own_reply(&request),
+            reply: self.own_reply(&request, me),
             beyond: NodeMask::NONE,
             no: false,
             retry: false,
@@ -221,7 +221,8 @@ impl Resource {
         }
     }
 
-    fn own_reply(&self, request: &TwopcRequest) -> TwopcReply {
+    /// What this node says of itself; `from` is who told it of the request.
+    fn own_reply(&self, request: &TwopcRequest, from: NodeId) -> TwopcReply {
         let mut reachable = self.me().mask();
         for conn in self.conns.iter().filter(|conn| conn.connected()) {
             reachable.insert(conn.node);
@@ -240,9 +241,13 @@ impl Resource {
         }
         let promotes = mine && request.change == Change::Promote;
         let primary = (self.role == Role::Primary && !self.is_as_good_as_demoted()) || promotes;
+        // Who asks who is there, and has to ask through others, has lost this node: its data will be
+        // out of reach as soon as this end notices. (DRBD lets the last good copy outdate itself.)
+        let asks_round = request.change == Change::Empty && from != request.id.initiator;
+        let lost = asks_round.then_some(request.id.initiator);
         let (mut has_data, mut incapable) = (false, VolumeMask::default());
         for v in 0..self.devices.len() {
-            match self.data_accessible(v) {
+            match self.good_data(v, lost) {
                 true => has_data = true,
                 false if primary => incapable.insert(v),
                 false => {}
@@ -257,6 +262,15 @@ impl Resource {
             weak: if weighs { reachable.complement() } else { NodeMask::NONE },
             incapable,
         }
+    }
+
+    /// Is there an UpToDate copy, here or at a peer that is not `lost`?
+    fn good_data(&self, v: usize, lost: Option<NodeId>) -> bool {
+        let good = |conn: &super::parts::Conn| {
+            let stays = conn.connected() && Some(conn.node) != lost;
+            stays && conn.volumes[v].disk == DiskState::UpToDate
+        };
+        self.devices[v].disk == DiskState::UpToDate || self.conns.iter().any(good)
     }
 
     pub(super) fn twopc_prepare(&mut self, c: usize, request: TwopcRequest) {
@@ -322,7 +336,7 @@ impl Resource {
             heard: from.mask(),
             prepared: forward,
             waiting: forward,
-            reply: self.own_reply(&original),
+            reply: self.own_reply(&original, from),
             beyond: NodeMask::NONE,
             no: refusal.is_some() && !retry,
             retry,
