@@ -40,6 +40,8 @@ macro_rules! builtin {
 
 builtin![
     "disk/disk-error-detaches-then-returns.toml",
+    "disk/stuck-disk-is-let-go.toml",
+    "disk/verify-finds-rot.toml",
     "divergence/detach-attach-under-quorate-diskless.toml",
     "divergence/diskless-primary-new-uuid-not-received.toml",
     "divergence/equal-uuids-with-dirty-bitmap.toml",
@@ -78,8 +80,10 @@ builtin![
     "quorum/witness-dies-between-parted-copies.toml",
     "resync/rebuilt-node-full-resync-storm.toml",
     "resync/resync-99-percent.toml",
+    "resync/resync-after-one-another.toml",
     "resync/resync-latched-behind-diskless-peer.toml",
     "resync/resync-starves-control-plane.toml",
+    "resync/resync-too-slow-under-load.toml",
     "resync/sync-source-dies-another-takes-over.toml",
     "resync/wfbitmapt-stuck.toml",
     "resync/write-during-bitmap-exchange.toml",

@@ -18,10 +18,13 @@ pub(crate) enum Domain {
 use Domain::{Number, Program, Votes, Words};
 
 const YES_NO: &[&str] = &["yes", "no"];
+/// What a Linux kernel is sure to have.
+const DIGESTS: &[&str] = &["crc32c", "md5", "sha1", "sha256"];
 const LOSS: &[&str] = &["suspend-io", "io-error"];
 
-/// Option and domain. Units: 0.1 s for the timeouts but `ping-int` (1 s), KiB/s for rates, ms for
-/// `peer-ack-delay`, sectors for `peer-ack-window`.
+/// Option and domain. Units: 0.1 s for the timeouts but `ping-int` (1 s), for `c-plan-ahead` and
+/// `c-delay-target`; KiB/s for rates, ms for `peer-ack-delay`, sectors for `peer-ack-window` and
+/// `c-fill-target`, pages of 4 KiB for `max-buffers`.
 const TABLE: &[(&str, Domain)] = &[
     ("after-resync-target", Program),
     (
@@ -48,22 +51,34 @@ const TABLE: &[(&str, Domain)] = &[
     ),
     ("after-sb-2pri", Words(&["disconnect", "violently-as0p", "call-pri-lost-after-sb"])),
     ("al-extents", Number(67, 65_534)),
+    ("allow-remote-read", Words(YES_NO)),
     ("always-asbp", Words(YES_NO)),
     ("auto-promote", Words(YES_NO)),
     ("auto-promote-timeout", Number(0, 600)),
     ("before-resync-source", Program),
     ("before-resync-target", Program),
+    ("c-delay-target", Number(1, 100)),
+    ("c-fill-target", Number(0, 1 << 20)),
     ("c-max-rate", Number(0, 4 << 20)),
+    ("c-min-rate", Number(0, 4 << 20)),
+    ("c-plan-ahead", Number(0, 300)),
+    ("csums-after-crash-only", Words(YES_NO)),
+    ("csums-alg", Words(DIGESTS)),
     ("disconnected", Program),
+    ("disk-timeout", Number(0, 6_000)),
     ("fence-peer", Program),
     ("fencing", Words(&["dont-care", "resource-only", "resource-and-stonith"])),
     ("initial-split-brain", Program),
     ("ko-count", Number(0, 200)),
+    ("local-io-error", Program),
+    ("max-buffers", Number(32, 131_072)),
     ("max-epoch-size", Number(1, 20_000)),
     ("max-peers", Number(1, 31)),
+    ("on-io-error", Words(&["pass_on", "call-local-io-error", "detach"])),
     ("on-no-data-accessible", Words(LOSS)),
     ("on-no-quorum", Words(LOSS)),
     ("on-suspended-primary-outdated", Words(&["disconnect", "force-secondary"])),
+    ("out-of-sync", Program),
     ("peer-ack-delay", Number(1, 10_000)),
     ("peer-ack-window", Number(2_048, 204_800)),
     ("ping-int", Number(1, 120)),
@@ -75,14 +90,34 @@ const TABLE: &[(&str, Domain)] = &[
     ("quorum-lost", Program),
     ("quorum-minimum-redundancy", Votes(&["off", "majority", "all"])),
     (
+        "read-balancing",
+        Words(&[
+            "prefer-local",
+            "prefer-remote",
+            "round-robin",
+            "least-pending",
+            "when-congested-remote",
+            "32K-striping",
+            "64K-striping",
+            "128K-striping",
+            "256K-striping",
+            "512K-striping",
+            "1M-striping",
+        ]),
+    ),
+    ("resync-after", Number(0, 1_048_575)),
+    ("resync-rate", Number(1, 8 << 20)),
+    (
         "rr-conflict",
         Words(&["disconnect", "retry-connect", "call-pri-lost", "violently", "auto-discard"]),
     ),
+    ("rs-discard-granularity", Number(0, 1 << 20)),
     ("split-brain", Program),
     ("timeout", Number(1, 600)),
     ("twopc-retry-timeout", Number(1, 50)),
     ("twopc-timeout", Number(50, 600)),
     ("unfence-peer", Program),
+    ("verify-alg", Words(DIGESTS)),
 ];
 
 /// Names of all options that a scenario may set, sorted.

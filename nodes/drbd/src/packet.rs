@@ -2,7 +2,7 @@
 //! wire's concern.
 
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Uuid, VolumeMask, VolumeNumber};
-use crate::page::Payload;
+use crate::page::{Digest, Payload};
 use crate::state::{DiskState, ReplState, Role};
 use std::sync::Arc;
 
@@ -137,6 +137,11 @@ pub enum Change {
         volume: VolumeNumber,
         /// The initiator is the one that is overwritten (`invalidate`).
         to_initiator: bool,
+    },
+    /// The initiator verifies its copy against the target's.
+    Verify {
+        /// Volume.
+        volume: VolumeNumber,
     },
     /// The initiator's disk changes (attach and graceful detach).
     Disk {
@@ -305,7 +310,8 @@ pub enum Packet {
         /// The nodes.
         mask: NodeMask,
     },
-    /// P_RS_DATA_REQUEST, with a dagtag P_RS_DAGTAG_REQ: the target asks for blocks.
+    /// P_RS_DATA_REQUEST, with a dagtag P_RS_DAGTAG_REQ: the target asks for blocks. With a digest
+    /// P_CSUM_RS_REQUEST, or P_RS_CSUM_DAGTAG_REQ: unless it has them already.
     RsDataRequest {
         /// Volume.
         volume: VolumeNumber,
@@ -315,6 +321,20 @@ pub enum Packet {
         id: BlockId,
         /// The newest write of the Primary that the target knows.
         dagtag: Option<(NodeId, Dagtag)>,
+        /// What the target has.
+        digest: Option<Digest>,
+        /// P_RS_THIN_REQ, or P_RS_THIN_DAGTAG_REQ: if nothing is there, it need not be sent.
+        thin: bool,
+    },
+    /// P_RS_DEALLOCATED: all of it is zero.
+    RsDeallocated {
+        /// Cookie of the request.
+        id: BlockId,
+    },
+    /// P_RS_IS_IN_SYNC (control): the digests are equal.
+    RsIsInSync {
+        /// Cookie of the request.
+        id: BlockId,
     },
     /// P_RS_DATA_REPLY.
     RsDataReply {
@@ -337,6 +357,37 @@ pub enum Packet {
     RsNegAck {
         /// Cookie of the request.
         id: BlockId,
+    },
+    /// P_OV_REQUEST, with a dagtag P_OV_DAGTAG_REQ: what is there?
+    OvRequest {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Where.
+        at: Blocks,
+        /// Cookie.
+        id: BlockId,
+        /// The newest write of the Primary that the sender knows.
+        dagtag: Option<(NodeId, Dagtag)>,
+    },
+    /// P_OV_REPLY, with a dagtag P_OV_DAGTAG_REPLY.
+    OvReply {
+        /// Cookie of the request.
+        id: BlockId,
+        /// What is there; `None` if it cannot be told.
+        digest: Option<Digest>,
+        /// The newest write of the Primary that may be in it.
+        dagtag: Option<(NodeId, Dagtag)>,
+    },
+    /// P_OV_RESULT (control).
+    OvResult {
+        /// Volume.
+        volume: VolumeNumber,
+        /// Where.
+        at: Blocks,
+        /// Cookie of the request.
+        id: BlockId,
+        /// The two differ: both mark it out of sync.
+        differs: bool,
     },
     /// P_FLUSH_REQUESTS: the ending target asks the Primary to let no write be missed.
     FlushRequests {
@@ -405,7 +456,8 @@ impl Packet {
             }
             PeerAck { .. } | PeersInSync { .. } | NegRsDReply { .. } => Stream::Control,
             RsWriteAck { .. } | RsNegAck { .. } | FlushForward { .. } => Stream::Control,
-            TwopcVote(..) | Ping | PingAck => Stream::Control,
+            RsIsInSync { .. } => Stream::Control,
+            TwopcVote(..) | Ping | PingAck | OvResult { .. } => Stream::Control,
             _ => Stream::Data,
         }
     }
@@ -437,8 +489,19 @@ impl Packet {
             PeerDagtag { .. } => "P_PEER_DAGTAG",
             WriteAck { in_sync: false, .. } => "P_WRITE_ACK",
             WriteAck { .. } => "P_WRITE_ACK_IN_SYNC",
+            RsDataRequest { dagtag: None, digest: Some(_), .. } => "P_CSUM_RS_REQUEST",
+            RsDataRequest { digest: Some(_), .. } => "P_RS_CSUM_DAGTAG_REQ",
+            RsDataRequest { dagtag: None, thin: true, .. } => "P_RS_THIN_REQ",
+            RsDataRequest { thin: true, .. } => "P_RS_THIN_DAGTAG_REQ",
             RsDataRequest { dagtag: None, .. } => "P_RS_DATA_REQUEST",
             RsDataRequest { .. } => "P_RS_DAGTAG_REQ",
+            RsIsInSync { .. } => "P_RS_IS_IN_SYNC",
+            RsDeallocated { .. } => "P_RS_DEALLOCATED",
+            OvRequest { dagtag: None, .. } => "P_OV_REQUEST",
+            OvRequest { .. } => "P_OV_DAGTAG_REQ",
+            OvReply { dagtag: None, .. } => "P_OV_REPLY",
+            OvReply { .. } => "P_OV_DAGTAG_REPLY",
+            OvResult { .. } => "P_OV_RESULT",
             Dagtag(_) => "P_DAGTAG",
             Sizes(..) => "P_SIZES",
             Uuids(..) => "P_UUIDS110",
@@ -467,7 +530,9 @@ impl Packet {
             Trim { .. } => 28,
             DataRequest { .. } | NegDReply { .. } | WriteAck { .. } | NegAck { .. } => 24,
             NegRsDReply { .. } | RsWriteAck { .. } | RsNegAck { .. } | PeersInSync { .. } => 24,
-            RsDataRequest { .. } => 32,
+            RsDataRequest { .. } | OvRequest { .. } => 32,
+            OvReply { .. } => 44,
+            OvResult { .. } | RsIsInSync { .. } | RsDeallocated { .. } => 24,
             Barrier { .. } | BarrierAck { .. } | Dagtag(_) | FlushRequests { .. } => 8,
             OutOfSync { .. } | PeerAck { .. } | CurrentUuid { .. } => 16,
             PeerDagtag { .. } | FlushForward { .. } | FlushRequestsAck { .. } => 12,

@@ -16,6 +16,15 @@ pub enum Page {
 }
 
 impl Page {
+    /// Are all bytes zero?
+    pub fn is_zero(&self) -> bool {
+        match self {
+            Page::Zero | Page::Stamp(0) => true,
+            Page::Stamp(_) => false,
+            Page::Bytes(bytes) => bytes.iter().all(|byte| *byte == 0),
+        }
+    }
+
     /// The 4096 bytes that the page stands for. A stamp is its number, little endian, in every 8
     /// bytes.
     pub fn bytes(&self) -> [u8; 4096] {
@@ -26,6 +35,21 @@ impl Page {
             Page::Bytes(bytes) => out.copy_from_slice(&bytes[..]),
         }
         out
+    }
+}
+
+/// What a digest algorithm (`verify-alg`, `csums-alg`) makes of blocks: here CRC-32C, whatever the
+/// algorithm's name.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Digest(pub u32);
+
+impl Digest {
+    /// What stands for blocks that cannot be read. (As good as no content has it.)
+    pub const NONE: Digest = Digest(u32::MAX);
+
+    /// The digest of the bytes of all pages.
+    pub fn of(pages: &[Page]) -> Digest {
+        Digest(pages.iter().fold(0, |crc, page| crc32c::crc32c_append(crc, &page.bytes())))
     }
 }
 

@@ -135,6 +135,11 @@ impl ReplState {
         use ReplState::*;
         matches!(self, StartingSyncS | WFBitMapS | SyncSource | PausedSyncS)
     }
+    /// Every write is replicated and nothing is resynced, though a verify may go on.
+    pub fn is_idle(self) -> bool {
+        use ReplState::*;
+        matches!(self, Established | VerifyS | VerifyT)
+    }
     /// A resync in either direction, bitmap exchange included.
     pub fn is_sync(self) -> bool {
         self.is_sync_target() || self.is_sync_source()

@@ -1,22 +1,21 @@
 //! A resync and writes to the blocks that it copies, in every order in which packets, disks and
 //! applications can follow each other: no block is lost, and in the end the copies are the same.
 
-use drbd::core::Resource;
 use drbd::core::config::{Config, PeerConfig, VolumeConfig};
 use drbd::core::event::{
     Action, Command, CommandId, Event, IoTag, LinkFault, Lower, Request, RequestId, one,
 };
+use drbd::core::{Resource, VolumeView};
 use drbd::ids::{NodeId, Time, Uuid, VolumeNumber};
 use drbd::packet::{Packet, Stream};
-use drbd::page::{Page, Payload};
+use drbd::page::Page;
 use drbd::quirks::Quirks;
 use drbd::state::{ConnState, DiskState, ReplState};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-const V: VolumeNumber = VolumeNumber(0);
 const FIRST: Uuid = Uuid(0x1111_0000_0000_0000);
-/// Blocks of the volume.
+/// Blocks of a volume.
 const SIZE: u64 = 128;
 /// No exploration takes more.
 const MAX_STATES: usize = 400_000;
@@ -49,13 +48,30 @@ impl Choice {
     }
 }
 
+/// A block of a volume.
+type Place = (u16, u64);
+
+/// What the resource is like.
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    volumes: u16,
+    /// Checksum-based resync.
+    csums: bool,
+    /// Thin resync, in pairs of blocks. What is to be resynced behind the first pair is zero.
+    thin: bool,
+}
+
+/// One volume, and every block is sent.
+const PLAIN: Shape = Shape { volumes: 1, csums: false, thin: false };
+
 /// Two nodes, the first of which is Primary.
 #[derive(Clone)]
 struct Pair {
+    shape: Shape,
     now: Time,
     engines: [Resource; 2],
-    disks: [BTreeMap<u64, Page>; 2],
-    ops: [VecDeque<(IoTag, Lower)>; 2],
+    disks: [BTreeMap<Place, Page>; 2],
+    ops: [VecDeque<(VolumeNumber, IoTag, Lower)>; 2],
     /// By sender: data and control stream.
     pipes: [[VecDeque<Packet>; 2]; 2],
     wakes: [Option<Time>; 2],
@@ -63,20 +79,23 @@ struct Pair {
     linked: bool,
     cut: bool,
     /// Blocks that the application has yet to write.
-    todo: VecDeque<u64>,
+    todo: VecDeque<Place>,
     written: u64,
     done: BTreeSet<u64>,
     /// What the blocks should hold in the end.
-    expected: BTreeMap<u64, u64>,
+    expected: BTreeMap<Place, Page>,
     /// What happened at each node so far, in its order. With equal pasts of both nodes, everything
     /// is equal.
     past: [u64; 2],
 }
 
-fn config(node: usize) -> Config {
+fn config(node: usize, shape: Shape) -> Config {
     let other = 1 - node;
+    let volume = VolumeConfig { size: SIZE, diskful: true };
     Config {
-        volumes: vec![VolumeConfig { size: SIZE, diskful: true }],
+        volumes: vec![volume; usize::from(shape.volumes)],
+        csums_alg: shape.csums.then(|| "crc32c".to_owned()),
+        rs_discard_granularity: if shape.thin { 8_192 } else { 0 },
         peers: vec![PeerConfig { node: id(other), name: format!("host-{other}"), diskful: true }],
         al_extents: 7,
         max_peers: 1,
@@ -98,22 +117,28 @@ fn is_data(packet: &Packet) -> bool {
     use Packet::*;
     let write = matches!(packet, Data { .. } | WriteAck { .. } | OutOfSync { .. });
     let request = matches!(packet, RsDataRequest { .. } | RsDataReply { .. } | RsWriteAck { .. });
+    let request = request || matches!(packet, RsIsInSync { .. } | RsDeallocated { .. });
     let around = matches!(packet, Bitmap { .. } | FlushRequests { .. } | FlushRequestsAck { .. });
     write || request || around
 }
 
 impl Pair {
-    fn new() -> Pair {
-        let configs = [config(0), config(1)];
+    fn new(shape: Shape) -> Pair {
+        let configs = [config(0, shape), config(1, shape)];
+        let volumes = || (0..shape.volumes).map(VolumeNumber);
         let lower = Resource::lower_blocks(SIZE, 1);
         let disks = configs.each_ref().map(|config| {
-            let runs = Resource::create_md(config, V, lower, Some(FIRST));
-            let pages = runs.into_iter().flat_map(|(start, pages): (u64, Payload)| {
-                (start..).zip(pages.iter().cloned().collect::<Vec<_>>())
-            });
-            pages.collect::<BTreeMap<u64, Page>>()
+            let mut disk = BTreeMap::new();
+            for volume in volumes() {
+                for (start, pages) in Resource::create_md(config, volume, lower, Some(FIRST)) {
+                    let blocks = (start..).map(|block| (volume.0, block));
+                    disk.extend(blocks.zip(pages.iter().cloned()));
+                }
+            }
+            disk
         });
         let mut pair = Pair {
+            shape,
             now: Time(0),
             engines: [
                 Resource::new(configs[0].clone(), 1, Quirks::default()),
@@ -133,11 +158,13 @@ impl Pair {
             past: [0; 2],
         };
         for node in 0..2 {
-            pair.event(node, Event::Command(CommandId(1), Command::Attach(V, lower)));
+            for volume in volumes() {
+                pair.event(node, Event::Command(CommandId(1), Command::Attach(volume, lower)));
+            }
             pair.event(node, Event::Command(CommandId(2), Command::Connect(id(1 - node))));
         }
         pair.rest(10_000);
-        pair.event(0, Event::Open(CommandId(3), V, true));
+        volumes().for_each(|volume| pair.event(0, Event::Open(CommandId(3), volume, true)));
         pair.rest(3_000);
         pair
     }
@@ -148,7 +175,9 @@ impl Pair {
         let mut metadata = Vec::new();
         for action in actions {
             match action {
-                Action::Lower(_, tag, lower) if is_metadata(&lower) => metadata.push((tag, lower)),
+                Action::Lower(volume, tag, lower) if is_metadata(&lower) => {
+                    metadata.push((volume, tag, lower));
+                }
                 Action::Send(_, packet) if self.linked => {
                     let control = usize::from(packet.stream() == Stream::Control);
                     self.pipes[node][control].push_back(packet);
@@ -158,7 +187,9 @@ impl Pair {
                     self.wants[node] = false;
                     self.unlink(1 - node);
                 }
-                Action::Lower(_, tag, lower) => self.ops[node].push_back((tag, lower)),
+                Action::Lower(volume, tag, lower) => {
+                    self.ops[node].push_back((volume, tag, lower));
+                }
                 Action::Complete { id, result, .. } => {
                     assert!(result.is_ok(), "a write failed");
                     self.done.insert(id.0);
@@ -168,7 +199,7 @@ impl Pair {
             }
         }
         // What the order of these is good for, other tests look at (`crash.rs`).
-        metadata.into_iter().for_each(|(tag, lower)| self.carry_out(node, tag, lower));
+        metadata.into_iter().for_each(|request| self.carry_out(node, request));
     }
 
     /// The link ends, as this node notices.
@@ -226,39 +257,48 @@ impl Pair {
             }
             Choice::Disk(_) => self.disk(node),
             Choice::Write => {
-                if let Some(block) = self.todo.pop_front() {
-                    self.write(block);
+                if let Some(place) = self.todo.pop_front() {
+                    self.write(place);
                 }
             }
         }
     }
 
-    fn write(&mut self, block: u64) {
+    fn write(&mut self, (volume, block): Place) {
         self.written += 1;
         let value = self.written;
-        self.expected.insert(block, value);
-        let payload = one(Page::Stamp(value));
+        let zero = self.shape.thin && self.cut && block >= 2;
+        let page = if zero { Page::Zero } else { Page::Stamp(value) };
+        self.expected.insert((volume, block), page.clone());
+        let payload = one(page);
         let request = Request::Write { start: block, payload, fua: false };
-        self.event(0, Event::Submit(V, RequestId(value), request));
+        self.event(0, Event::Submit(VolumeNumber(volume), RequestId(value), request));
     }
 
     fn disk(&mut self, node: usize) {
-        if let Some((tag, lower)) = self.ops[node].pop_front() {
-            self.carry_out(node, tag, lower);
+        if let Some(request) = self.ops[node].pop_front() {
+            self.carry_out(node, request);
         }
     }
 
-    fn carry_out(&mut self, node: usize, tag: IoTag, lower: Lower) {
+    fn carry_out(&mut self, node: usize, request: (VolumeNumber, IoTag, Lower)) {
+        let (VolumeNumber(volume), tag, lower) = request;
         let disk = &mut self.disks[node];
         let pages = match lower {
             Lower::Read(at) => {
-                Some(at.iter().map(|b| disk.get(&b).cloned().unwrap_or_default()).collect())
+                let page = |block| disk.get(&(volume, block)).cloned().unwrap_or_default();
+                Some(at.iter().map(page).collect())
             }
             Lower::Write { start, payload, .. } => {
-                disk.extend((start..).zip(payload.iter().cloned()));
+                let blocks = (start..).map(|block| (volume, block));
+                disk.extend(blocks.zip(payload.iter().cloned()));
                 None
             }
-            _ => None,
+            Lower::Discard(at) => {
+                disk.extend(at.iter().map(|block| ((volume, block), Page::Zero)));
+                None
+            }
+            Lower::Flush => None,
         };
         self.event(node, Event::LowerDone(tag, Ok(pages)));
     }
@@ -288,18 +328,18 @@ impl Pair {
         self.now = end;
     }
 
-    fn repl(&self, node: usize) -> ReplState {
-        self.engines[node].volume(V).expect("the volume").peers[0].repl
+    fn views(&self, node: usize) -> impl Iterator<Item = VolumeView> {
+        let volumes = (0..self.shape.volumes).map(VolumeNumber);
+        volumes.map(move |volume| self.engines[node].volume(volume).expect("the volume"))
     }
 
     fn bits(&self, node: usize) -> u64 {
-        self.engines[node].volume(V).expect("the volume").peers[0].out_of_sync
+        self.views(node).map(|view| view.peers[0].out_of_sync).sum()
     }
 
     /// Nothing is on its way any more: all is as it should be.
     fn check(&self, story: &dyn Fn() -> String) {
-        for node in 0..2 {
-            let view = self.engines[node].volume(V).expect("the volume");
+        for (node, view) in (0..2).flat_map(|node| self.views(node).map(move |view| (node, view))) {
             let (cstate, _) = self.engines[node].peer(id(1 - node));
             assert_eq!(
                 (view.disk, cstate, view.peers[0].repl, view.peers[0].disk),
@@ -313,9 +353,9 @@ impl Pair {
                 story()
             );
             assert_eq!(view.peers[0].out_of_sync, 0, "n{node}: {}", story());
-            for (block, value) in &self.expected {
-                let page = self.disks[node].get(block);
-                assert_eq!(page, Some(&Page::Stamp(*value)), "n{node} {block}: {}", story());
+            for (place, expected) in &self.expected {
+                let page = self.disks[node].get(place);
+                assert_eq!(page, Some(expected), "n{node} {place:?}: {}", story());
             }
         }
         assert_eq!(self.done.len() as u64, self.written, "{}", story());
@@ -323,8 +363,8 @@ impl Pair {
 }
 
 /// A copy was away while `dirty` was written, and is back: the bitmap exchange is about to begin.
-fn about_to_resync(dirty: &[u64]) -> Pair {
-    let mut pair = Pair::new();
+fn about_to_resync(dirty: &[Place], shape: Shape) -> Pair {
+    let mut pair = Pair::new(shape);
     pair.cut();
     pair.rest(1_000);
     pair.todo = dirty.iter().copied().collect();
@@ -333,7 +373,7 @@ fn about_to_resync(dirty: &[u64]) -> Pair {
     pair.cut = false;
     pair.linked = true;
     (0..2).for_each(|node| pair.event(node, Event::LinkUp(id(1 - node))));
-    while pair.repl(0) != ReplState::WFBitMapS {
+    while pair.views(0).all(|view| view.peers[0].repl != ReplState::WFBitMapS) {
         let choice = pair.choices()[0];
         pair.happen(choice);
     }
@@ -381,11 +421,19 @@ fn explore(start: &Pair, cuts: u64, bound: u32) -> usize {
 }
 
 fn all(dirty: &[&[u64]], writes: &[&[u64]], cuts: u64, bound: u32) {
+    shaped(PLAIN, dirty, writes, cuts, bound);
+}
+
+/// As above; in the second half of the blocks of a resource with two volumes lies the second one.
+fn shaped(shape: Shape, dirty: &[&[u64]], writes: &[&[u64]], cuts: u64, bound: u32) {
+    let places = |blocks: &[u64]| -> Vec<Place> {
+        blocks.iter().map(|block| ((block / SIZE) as u16, block % SIZE)).collect()
+    };
     let mut states = 0;
     for blocks in dirty {
         for todo in writes {
-            let mut pair = about_to_resync(blocks);
-            pair.todo = todo.iter().copied().collect();
+            let mut pair = about_to_resync(&places(blocks), shape);
+            pair.todo = places(todo).into();
             states += explore(&pair, cuts, bound);
         }
     }
@@ -416,4 +464,29 @@ fn two_writes() {
 #[test]
 fn three_writes() {
     all(&[&[0, 1, 2], &[0, 40, 80]], &[&[0, 1, 2], &[80, 40, 0]], 41, 3);
+}
+
+/// As above, with checksum-based resync: the target reads its own blocks, too.
+#[test]
+fn digests_and_one_write() {
+    let shape = Shape { csums: true, ..PLAIN };
+    shaped(shape, &[&[0], &[0, 1, 2]], &[&[], &[0], &[1]], 13, 5);
+}
+
+/// As above, with thin resync: pairs of blocks are asked for, and one of them, which is zero, is
+/// discarded.
+#[test]
+fn thin_requests_and_one_write() {
+    let shape = Shape { thin: true, ..PLAIN };
+    shaped(shape, &[&[0, 1], &[0, 1, 2, 3]], &[&[0], &[1], &[2]], 13, 4);
+}
+
+/// As above, with two volumes, whose writes share epochs and positions in one stream: a write to
+/// either, or to both.
+#[test]
+fn two_volumes_and_two_writes() {
+    let shape = Shape { volumes: 2, ..PLAIN };
+    let second = SIZE;
+    let writes: [&[u64]; 3] = [&[0, second], &[second, 0], &[second, second]];
+    shaped(shape, &[&[0, second], &[0, 1, second]], &writes, 41, 3);
 }

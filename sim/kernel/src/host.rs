@@ -5,7 +5,9 @@ mod handlers;
 mod look;
 mod meta;
 mod overrule;
+mod resync_after;
 mod setup;
+mod sync;
 
 use crate::below::Below;
 use crate::commands::events2::Helper;
@@ -801,6 +803,7 @@ impl Host {
                 false => self.own_reply(now, at, id, result, net, out),
             }
         }
+        self.follow_chains(now, net, out);
     }
 
     fn carry_out(

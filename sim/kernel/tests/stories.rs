@@ -56,3 +56,8 @@ fn waiting_commands() {
 fn lvm_beside_drbd() {
     check("lvm");
 }
+
+#[test]
+fn resyncs_paused_and_resumed() {
+    check("sync");
+}

@@ -325,6 +325,10 @@ fn said(notice: &Notice, resource: u16, names: &dyn Names) -> String {
             let how = if *stable { "stable" } else { "unstable" };
             format!("{} /{} resync done ({how})", peer(*n), v.0)
         }
+        Notice::VerifyDone { node, volume, found, left } => {
+            let what = format!("{found} blocks differ, {left} are out of sync");
+            format!("{} /{} verify done: {what}", peer(*node), volume.0)
+        }
         Notice::NewCurrentUuid(v, uuid) => format!("/{} new current UUID {uuid:?}", v.0),
         Notice::Handler(handler, n, v, ran) => {
             let about = n.map(|n| format!("{} ", peer(n))).unwrap_or_default();

@@ -23,7 +23,7 @@ const FIELDS: [(&str, &str); 6] = [
 ];
 
 /// Options that the engine has not.
-const LACKS: [&str; 2] = ["allow-two-primaries", "verify-alg"];
+const LACKS: [&str; 1] = ["allow-two-primaries"];
 
 /// Something that is not the same.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -3,7 +3,7 @@
 
 use crate::policies;
 use drbd::core::Resource;
-use drbd::core::config::{Config, PeerConfig, VolumeConfig};
+use drbd::core::config::{Config, PeerConfig, PeerDeviceOptions, VolumeConfig};
 use drbd::core::event::{Command, CommandId, Event, Notice, Refusal, Request, RequestId, one};
 use drbd::ids::{NodeId, Uuid, VolumeNumber};
 use drbd::page::Page;
@@ -67,16 +67,22 @@ fn config(script: &Script, own: usize) -> Config {
         ping_timeout_ms: option("ping-timeout", 5) * 100,
         timeout_ms: option("timeout", 60) * 100,
         max_peers: 1,
-        c_max_rate_kib: rate(script),
+        peer_device: pace(script),
+        verify_alg: script.net.get("verify-alg").cloned(),
         after_sb: policies::read(&script.net),
         ..Config::new(&resource.name, id(own))
     }
 }
 
-/// A script's `resync-rate`, e.g. `250k`, holds the engine's dynamic rate down.
-fn rate(script: &Script) -> u64 {
-    let text = script.disk.get("resync-rate").and_then(|rate| rate.strip_suffix('k'));
-    text.and_then(|rate| rate.parse().ok()).unwrap_or(102_400)
+/// A script's options of resyncs: numbers, rates with `k`.
+fn pace(script: &Script) -> PeerDeviceOptions {
+    let mut options = PeerDeviceOptions::default();
+    for (name, value) in &script.disk {
+        if let Ok(number) = value.trim_end_matches('k').parse() {
+            options.set(name, number);
+        }
+    }
+    options
 }
 
 impl Pair {
@@ -265,6 +271,7 @@ impl Pair {
             ["outdate", _] => Command::Outdate(V),
             ["invalidate", _] => Command::Invalidate(V, None),
             ["invalidate-remote", _] => Command::InvalidateRemote(V, peer),
+            ["verify", _] => Command::Verify { volume: V, node: peer, start: None, stop: None },
             ["down", _] => Command::Down,
             _ => return None,
         };

@@ -151,6 +151,11 @@ impl<W> ActivityLog<W> {
         std::mem::take(&mut self.chosen)
     }
 
+    /// Who waits for extents.
+    pub fn waiting(&self) -> impl Iterator<Item = &W> {
+        self.waiting.iter().map(|(who, _)| who).chain(&self.chosen)
+    }
+
     /// Forgets everything and everybody: the disk is gone. Returns who waited.
     pub fn drain(&mut self) -> Vec<W> {
         let mut all = std::mem::take(&mut self.chosen);

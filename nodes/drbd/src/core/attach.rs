@@ -4,6 +4,7 @@
 use super::Resource;
 use super::activity_log::{ActivityLog, EXTENT_BLOCKS, Transaction};
 use super::config::Config;
+use super::disk_errors::LowerRequest;
 use super::event::{Action, CommandId, IoTag, Lower, LowerResult, Notice, Refusal};
 use super::locks::Locks;
 use super::parts::{Device, LowerUse, Work};
@@ -58,6 +59,7 @@ impl Device {
             crashed_primary: false,
             unclean: false,
             locks: Locks::default(),
+            foreign_sectors: 0,
             birth: 0,
             attach_reply: None,
             in_flight: 0,
@@ -65,6 +67,8 @@ impl Device {
             ask_at: None,
             stray_at: None,
             announce_at: None,
+            waits: false,
+            read_turn: false,
         }
     }
 }
@@ -111,23 +115,34 @@ pub(super) fn create_md(
 impl Resource {
     /// Sends a request to the lower device of a volume.
     pub(super) fn lower(&mut self, v: usize, request: Lower, usage: LowerUse) {
+        self.count_foreign(v, &request, &usage);
         let birth = self.devices[v].birth;
-        let tag = self.lower.insert((v, birth, usage));
+        let since = self.now;
+        let tag = self.lower.insert(LowerRequest { volume: v, birth, usage, since });
         self.out.push(Action::Lower(VolumeNumber(v as u16), IoTag(tag as u64), request));
     }
 
     pub(super) fn lower_done(&mut self, tag: IoTag, result: LowerResult) {
-        let Some((v, birth, usage)) = self.lower.try_remove(tag.0 as usize) else { return };
+        if let Some(request) = self.lower.try_remove(tag.0 as usize) {
+            self.lower_ended(request, result);
+        }
+    }
+
+    pub(super) fn lower_ended(&mut self, request: LowerRequest, result: LowerResult) {
+        let LowerRequest { volume: v, birth, usage, since: _ } = request;
         let stale = birth != self.devices[v].birth;
         match usage {
             LowerUse::App(key) => self.app_lower_done(key, result),
             LowerUse::Peer(key) => self.peer_lower_done(key, result),
-            LowerUse::PeerRead(c, conn_birth, id) => {
-                self.peer_read_done((c, v), conn_birth, id, result)
+            LowerUse::PeerRead(c, conn_birth, id, at) => {
+                self.peer_read_done((c, v), conn_birth, (id, at), result)
             }
             LowerUse::ResyncWrite(key) => self.resync_write_done(key, result),
             LowerUse::ResyncRead(key) => self.resync_read_done(key, result),
+            LowerUse::ResyncOwn(key) => self.own_read_done(key, result),
+            LowerUse::VerifyRead(key) => self.verify_read_done(key, result),
             LowerUse::EpochFlush(c, conn_birth) => self.epoch_flushed(c, conn_birth),
+            LowerUse::GivenUp => {}
             _ if stale => {}
             LowerUse::MetaRead => self.metadata_read(v, result),
             _ if result.is_err() => self.disk_failed(v),

@@ -1,8 +1,8 @@
 //! What `.res` files say about a resource, as seen from one node. Units and defaults are DRBD's.
 
 use super::event::Handler;
-use crate::ids::NodeId;
-use std::collections::BTreeSet;
+use crate::ids::{NodeId, VolumeNumber};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// `quorum`, and `quorum-minimum-redundancy`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -197,6 +197,114 @@ impl Fencing {
     }
 }
 
+/// `on-io-error`: what follows when the lower device fails a request for data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OnIoError {
+    /// The disk is Inconsistent from then on, and the error passed on if no other copy helps.
+    PassOn,
+    /// The handler `local-io-error` is called, then as `detach`.
+    CallLocalIoError,
+    /// The disk is given up.
+    Detach,
+}
+
+impl OnIoError {
+    /// The policy of a word of `drbd.conf(5)`.
+    pub fn named(word: &str) -> Option<OnIoError> {
+        Some(match word {
+            "pass_on" => OnIoError::PassOn,
+            "call-local-io-error" => OnIoError::CallLocalIoError,
+            "detach" => OnIoError::Detach,
+            _ => return None,
+        })
+    }
+}
+
+/// `read-balancing`: which copy a Primary reads that has several good ones.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReadBalancing {
+    /// Its own.
+    PreferLocal,
+    /// A peer's.
+    PreferRemote,
+    /// Its own and a peer's by turns.
+    RoundRobin,
+    /// The one with fewer requests that are not answered.
+    LeastPending,
+    /// Its own, unless that is congested.
+    WhenCongestedRemote,
+    /// Its own and a peer's by turns, for stripes of so many KiB.
+    Striping(u32),
+}
+
+impl ReadBalancing {
+    /// The policy of a word of `drbd.conf(5)`.
+    pub fn named(word: &str) -> Option<ReadBalancing> {
+        Some(match word {
+            "prefer-local" => ReadBalancing::PreferLocal,
+            "prefer-remote" => ReadBalancing::PreferRemote,
+            "round-robin" => ReadBalancing::RoundRobin,
+            "least-pending" => ReadBalancing::LeastPending,
+            "when-congested-remote" => ReadBalancing::WhenCongestedRemote,
+            "32K-striping" => ReadBalancing::Striping(32),
+            "64K-striping" => ReadBalancing::Striping(64),
+            "128K-striping" => ReadBalancing::Striping(128),
+            "256K-striping" => ReadBalancing::Striping(256),
+            "512K-striping" => ReadBalancing::Striping(512),
+            "1M-striping" => ReadBalancing::Striping(1_024),
+            _ => return None,
+        })
+    }
+}
+
+/// `peer-device-options`: the pace of resyncs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PeerDeviceOptions {
+    /// `resync-rate` in KiB/s, default 250: how a resync begins, and its rate without a plan.
+    pub resync_rate_kib: u64,
+    /// `c-plan-ahead` in 0.1 s, default 20; 0: no controller, `resync-rate` all the time.
+    pub plan_ahead: u16,
+    /// `c-delay-target` in 0.1 s, default 10: how long answers may be on their way.
+    pub delay_target: u16,
+    /// `c-fill-target` in sectors, default 100: so much may be on its way; 0: `c-delay-target`
+    /// says it.
+    pub fill_target: u32,
+    /// `c-max-rate` in KiB/s, default 102400; 0: no limit.
+    pub max_rate_kib: u64,
+    /// `c-min-rate` in KiB/s, default 250: a resync that is faster gives way to other I/O; 0:
+    /// never.
+    pub min_rate_kib: u64,
+}
+
+impl Default for PeerDeviceOptions {
+    fn default() -> PeerDeviceOptions {
+        PeerDeviceOptions {
+            resync_rate_kib: 250,
+            plan_ahead: 20,
+            delay_target: 10,
+            fill_target: 100,
+            max_rate_kib: 102_400,
+            min_rate_kib: 250,
+        }
+    }
+}
+
+impl PeerDeviceOptions {
+    /// Sets the option of that name to a number in its unit; `false` if there is no such option.
+    pub fn set(&mut self, option: &str, number: u64) -> bool {
+        match option {
+            "resync-rate" => self.resync_rate_kib = number,
+            "c-plan-ahead" => self.plan_ahead = number as u16,
+            "c-delay-target" => self.delay_target = number as u16,
+            "c-fill-target" => self.fill_target = number as u32,
+            "c-max-rate" => self.max_rate_kib = number,
+            "c-min-rate" => self.min_rate_kib = number,
+            _ => return false,
+        }
+        true
+    }
+}
+
 /// One volume of the resource on this node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VolumeConfig {
@@ -266,12 +374,36 @@ pub struct Config {
     pub max_epoch_size: u32,
     /// `al-extents`, default 1237, 67 to 65534.
     pub al_extents: u16,
-    /// `c-max-rate` in KiB/s, default 102400.
-    pub c_max_rate_kib: u64,
+    /// `on-io-error`, default detach.
+    pub on_io_error: OnIoError,
+    /// `disk-timeout` in ms, default 0: a lower device that does not answer is waited for.
+    pub disk_timeout_ms: u64,
+    /// `rs-discard-granularity` in bytes, default 0: a resync to here sends all that is zero.
+    pub rs_discard_granularity: u32,
+    /// `read-balancing`, default prefer-local.
+    pub read_balancing: ReadBalancing,
+    /// `allow-remote-read`, default yes. (For all peers or none.)
+    pub allow_remote_read: bool,
+    /// `verify-alg`: the digest of online verify, default none.
+    pub verify_alg: Option<String>,
+    /// `csums-alg`: the digest of checksum-based resync, default none.
+    pub csums_alg: Option<String>,
+    /// `csums-after-crash-only`, default no.
+    pub csums_after_crash_only: bool,
+    /// The pace of resyncs, where [`Config::towards`] does not say otherwise.
+    pub peer_device: PeerDeviceOptions,
+    /// The pace of resyncs of a volume with a peer.
+    pub towards: BTreeMap<(NodeId, VolumeNumber), PeerDeviceOptions>,
+    /// `max-buffers`, default 2048 pages of 4 KiB: half of them may be in flight for a resync.
+    pub max_buffers: u32,
     /// `peer-ack-delay` in ms, default 100.
     pub peer_ack_delay_ms: u64,
     /// `peer-ack-window` in sectors, default 4096.
     pub peer_ack_window: u64,
+    /// `resync-after` by volume: the minor of the volume on this host that is resynced before it.
+    /// Minors are known to whoever runs the engines, who tells of chains with
+    /// [`Event::Waits`](super::event::Event::Waits).
+    pub resync_after: BTreeMap<VolumeNumber, u32>,
     /// `max-peers` that metadata has bitmap slots for.
     pub max_peers: u8,
 }
@@ -308,10 +440,26 @@ impl Config {
             twopc_retry_timeout_ms: 100,
             max_epoch_size: 2_048,
             al_extents: 1_237,
-            c_max_rate_kib: 102_400,
+            on_io_error: OnIoError::Detach,
+            disk_timeout_ms: 0,
+            rs_discard_granularity: 0,
+            read_balancing: ReadBalancing::PreferLocal,
+            allow_remote_read: true,
+            verify_alg: None,
+            csums_alg: None,
+            csums_after_crash_only: false,
+            peer_device: PeerDeviceOptions::default(),
+            towards: BTreeMap::new(),
+            max_buffers: 2_048,
             peer_ack_delay_ms: 100,
             peer_ack_window: 4_096,
+            resync_after: BTreeMap::new(),
             max_peers: 7,
         }
+    }
+
+    /// The pace of resyncs of a volume with a peer.
+    pub fn pace(&self, node: NodeId, volume: VolumeNumber) -> PeerDeviceOptions {
+        self.towards.get(&(node, volume)).copied().unwrap_or(self.peer_device)
     }
 }

@@ -208,7 +208,7 @@ impl Resource {
     fn outdated_by(&mut self, c: usize, v: usize, uuids: &Uuids) {
         let me = self.me();
         let device = &self.devices[v];
-        let established = self.conns[c].volumes[v].repl == ReplState::Established;
+        let established = self.conns[c].volumes[v].repl.is_idle();
         let left_out = uuids.bitmap.iter().any(|(node, uuid)| {
             *node == me && uuid.same(device.md.current) && !uuids.current.same(device.md.current)
         });
@@ -914,7 +914,7 @@ impl Resource {
                 let pd = &conn.volumes[v];
                 use DiskState::{Consistent, Inconsistent, Outdated};
                 let behind = matches!(pd.disk, Inconsistent | Outdated | Consistent);
-                conn.connected() && behind && pd.repl == ReplState::Established
+                conn.connected() && behind && pd.repl.is_idle()
             })
     }
 
@@ -952,9 +952,7 @@ impl Resource {
             && device.exposed.same(device.md.current)
             && copies.all(|conn| {
                 let pd = &conn.volumes[v];
-                conn.connected()
-                    && pd.repl == ReplState::Established
-                    && pd.disk < DiskState::UpToDate
+                conn.connected() && pd.repl.is_idle() && pd.disk < DiskState::UpToDate
             })
     }
 

@@ -224,6 +224,7 @@ impl Resource {
         pd.await_state = false;
         pd.reconcile = false;
         pd.unannounced.clear();
+        pd.verified = false;
         pd.caught_up |= finished;
         if finished {
             reach!(self, LostMayHaveFinished);
@@ -399,8 +400,17 @@ impl Resource {
             PeersInSync { volume, at, mask } => {
                 self.receive_peers_in_sync(c, volume.index(), at, mask);
             }
-            RsDataRequest { volume, at, id, dagtag } => {
-                self.receive_resync_request(c, volume.index(), at, id, dagtag);
+            RsDataRequest { volume, at, id, dagtag, digest, thin } => {
+                self.receive_resync_request((c, volume.index()), at, id, dagtag, (digest, thin));
+            }
+            RsDeallocated { id } => self.resync_deallocated(c, id),
+            RsIsInSync { id } => self.resync_is_same(c, id),
+            OvRequest { volume, at, id, dagtag } => {
+                self.receive_ov_request((c, volume.index()), at, id, dagtag);
+            }
+            OvReply { id, digest, dagtag } => self.receive_ov_reply(c, id, digest, dagtag),
+            OvResult { volume, id, differs, .. } => {
+                self.receive_ov_result((c, volume.index()), id, differs);
             }
             RsDataReply { id, payload } => self.resync_reply(c, id, Some(payload)),
             NegRsDReply { id } => self.resync_reply(c, id, None),

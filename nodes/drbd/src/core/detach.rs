@@ -14,7 +14,7 @@ impl Resource {
             return self.out.push(Action::Reply(id, Ok(())));
         }
         if force {
-            self.disk_failed(v);
+            self.force_detach(v);
             return self.out.push(Action::Reply(id, Ok(())));
         }
         self.want(Purpose::Detach(volume, id));

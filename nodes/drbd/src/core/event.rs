@@ -1,5 +1,6 @@
 //! What goes into [`Resource::step`](super::Resource::step) and what comes out.
 
+use super::config::PeerDeviceOptions;
 use crate::ids::{Blocks, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::packet::Packet;
 use crate::page::{Page, Payload};
@@ -121,6 +122,10 @@ handlers! {
     QuorumLost "quorum-lost",
     /// A connection was lost.
     Disconnected "disconnected",
+    /// A request for data failed (`on-io-error call-local-io-error`).
+    LocalIoError "local-io-error",
+    /// A verify ended, and something is out of sync.
+    OutOfSync "out-of-sync",
 }
 
 /// How far a handler is.
@@ -163,6 +168,25 @@ pub enum Command {
     InvalidateRemote(VolumeNumber, NodeId),
     /// Forget a peer that is gone for good: its bitmap slot is free from then on.
     ForgetPeer(NodeId),
+    /// `verify`: compare this copy with a peer's.
+    Verify {
+        /// Volume.
+        volume: VolumeNumber,
+        /// The peer.
+        node: NodeId,
+        /// First block; by default where the last verify was interrupted.
+        start: Option<u64>,
+        /// The block before which it ends; by default the end of the device.
+        stop: Option<u64>,
+    },
+    /// `pause-sync`: a resync with this peer stands still until it is resumed.
+    PauseSync(VolumeNumber, NodeId),
+    /// `resume-sync`.
+    ResumeSync(VolumeNumber, NodeId),
+    /// `disk-options --resync-after`: the minor that comes before this volume, or none.
+    ResyncAfter(VolumeNumber, Option<u32>),
+    /// `peer-device-options`: the pace of resyncs with this peer, from now on.
+    PeerDeviceOptions(NodeId, VolumeNumber, PeerDeviceOptions),
     /// `down`: disconnect and detach everything; the resource goes away with the reply.
     Down,
 }
@@ -241,12 +265,22 @@ pub enum Refusal {
     NetConfigured = 125,
     /// ERR_MINOR_INVALID
     MinorInvalid = 127,
+    /// ERR_RESYNC_AFTER_CYCLE
+    ResyncAfterCycle = 133,
+    /// ERR_PAUSE_IS_SET
+    PauseIsSet = 134,
+    /// ERR_PAUSE_IS_CLEAR
+    PauseIsClear = 135,
     /// ERR_NO_DISK
     NoDisk = 138,
     /// ERR_DATA_NOT_CURRENT
     DataNotCurrent = 150,
     /// ERR_CONNECTED
     NeedStandalone = 151,
+    /// ERR_PIC_AFTER_DEP
+    PausedByDependency = 156,
+    /// ERR_PIC_PEER_DEP
+    PausedByPeer = 157,
     /// ERR_INVALID_REQUEST
     InvalidRequest = 162,
     /// ERR_INVALID_PEER_NODE_ID
@@ -272,6 +306,9 @@ pub enum Event {
     LinkDown(NodeId, LinkFault),
     /// A packet from a peer whose link is up.
     Packet(NodeId, Packet),
+    /// A device before this volume in its chain of `resync-after` is busy, or (`false`) none is any
+    /// more; see [`Resource::holds_back`](super::Resource::holds_back).
+    Waits(VolumeNumber, bool),
     /// The alarm set by [`Action::WakeAt`] went off.
     Wake,
     /// A handler ended with this exit code.
@@ -354,6 +391,17 @@ pub enum Notice {
     Handshake(NodeId, VolumeNumber, &'static str, &'static str),
     /// A resync of this node from the peer ended and this node has all its data (`true`: stable).
     ResyncDone(NodeId, VolumeNumber, bool),
+    /// A verify with this peer ended.
+    VerifyDone {
+        /// The peer.
+        node: NodeId,
+        /// Volume.
+        volume: VolumeNumber,
+        /// Blocks that differed.
+        found: u64,
+        /// Blocks that are out of sync now.
+        left: u64,
+    },
     /// A new data generation.
     NewCurrentUuid(VolumeNumber, Uuid),
     /// A handler was due, for this peer and volume.

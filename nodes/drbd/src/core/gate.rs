@@ -73,6 +73,12 @@ impl Resource {
                 dagtag.map_or(Ok(()), |(_, dagtag)| position(dagtag))?;
                 self.range(*volume, *at, MAX_DATA)
             }
+            OvRequest { volume, at, dagtag, .. } => {
+                dagtag.map_or(Ok(()), |(_, dagtag)| position(dagtag))?;
+                self.range(*volume, *at, MAX_DATA)
+            }
+            OvReply { dagtag, .. } => dagtag.map_or(Ok(()), |(_, dagtag)| position(dagtag)),
+            OvResult { volume, at, .. } => self.range(*volume, *at, MAX_DATA),
             OutOfSync { volume, at } | PeersInSync { volume, at, .. } => {
                 self.range(*volume, *at, u32::MAX)
             }
@@ -185,7 +191,7 @@ fn generations(uuids: &Uuids) -> Result<(), &'static str> {
 fn transaction(request: &TwopcRequest) -> Result<(), &'static str> {
     let needs_target = matches!(
         request.change,
-        Change::Connect | Change::Disconnect { .. } | Change::Resync { .. }
+        Change::Connect | Change::Disconnect { .. } | Change::Resync { .. } | Change::Verify { .. }
     );
     match request.target {
         _ if request.id.tid == 0 => Err("a transaction without a number"),

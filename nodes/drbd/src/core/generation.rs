@@ -55,7 +55,7 @@ impl Resource {
         if !self.needs_generation_now() {
             return false;
         }
-        let held = self.suspended || self.role != Role::Primary || !self.all_quorate();
+        let held = self.access_lost || self.role != Role::Primary || !self.all_quorate();
         if held || self.uuids_locked() {
             if !held {
                 reach!(self, NewUuidLocked);
@@ -95,7 +95,7 @@ impl Resource {
         self.update_quorum();
         self.update_suspension();
         let primary = self.role == Role::Primary;
-        if primary && !self.suspended && !self.uuids_locked() && self.all_quorate() {
+        if primary && !self.access_lost && !self.uuids_locked() && self.all_quorate() {
             self.make_generation();
         }
     }

@@ -102,7 +102,11 @@ impl Resource {
     /// The target may have done all of it while the handler ran.
     fn begin_as_source(&mut self, c: usize, v: usize) {
         let began = self.conns[c].volumes[v].resync.peer_began;
-        self.set_repl(c, v, ReplState::SyncSource);
+        let repl = match self.stands_still(c, v) {
+            true => ReplState::PausedSyncS,
+            false => ReplState::SyncSource,
+        };
+        self.set_repl(c, v, repl);
         if let Some(state) = self.conns[c].volumes[v].state.filter(|_| began) {
             self.follow_peer_resync(c, v, state);
         }

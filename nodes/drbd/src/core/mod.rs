@@ -2,24 +2,29 @@
 //!
 //! [`Resource::step`] takes one event and appends actions. Inside, each file holds one concern:
 //! `request` the application's I/O, `replicate` the peers' writes, `resync` with what comes before
-//! its end (`flush`), what others left (`stray`) and the one on demand (`full_sync`), `attach` the
-//! lower device and metadata, `detach` letting go of it, `gate` what a peer may say, `connect`
-//! links and handshakes, `leave` their end for good, `twopc` cluster-wide changes, `role` promotion
-//! and demotion, `force` what `--force` takes for granted, `fence` peers that cannot be seen,
-//! `handlers` programs of the administrator, `pulse` a Primary that stood still, `generation` new
-//! data generations, `admin` what else administrators ask for, `clamp` which states go together,
-//! `status` what follows from every change.
+//! its end (`flush`), its `pace`, its pauses (`pause`), digests (`csum`), holes (`thin`), what
+//! others left (`stray`) and the one on demand (`full_sync`), `verify` the comparison of copies at
+//! work, `attach` the lower device and metadata, `detach` letting go of it, `disk_errors` what
+//! becomes of a device that fails, `balance` where reads go, `gate` what a peer may say, `connect`
+//! links and handshakes, `leave` their end for good, `twopc` cluster-wide changes, `role`
+//! promotion and demotion, `force` what `--force` takes for granted, `fence` peers that cannot be
+//! seen, `handlers` programs of the administrator, `pulse` a Primary that stood still,
+//! `generation` new data generations, `admin` what else administrators ask for, `suspend` its
+//! `suspend-io`, `clamp` which states go together, `status` what follows from every change.
 
 pub mod activity_log;
 mod admin;
 mod attach;
+mod balance;
 pub mod bitmap;
 mod bitmap_io;
 mod clamp;
 pub mod config;
 mod connect;
 mod connection;
+mod csum;
 mod detach;
+mod disk_errors;
 pub mod event;
 mod fence;
 mod flush;
@@ -31,7 +36,9 @@ mod handlers;
 pub mod handshake;
 mod leave;
 mod locks;
+mod pace;
 mod parts;
+mod pause;
 pub mod points;
 mod pulse;
 pub mod quorum;
@@ -44,8 +51,12 @@ mod show;
 pub mod split_brain;
 mod status;
 mod stray;
+mod suspend;
+mod thin;
 mod twopc;
+mod verify;
 
+pub use pause::Pauses;
 pub use show::{Generations, Suspension};
 
 use crate::ids::{Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
@@ -55,7 +66,7 @@ use crate::quirks::Quirks;
 use crate::state::{ConnState, DiskState, ReplState, Role};
 use config::Config;
 use event::{Action, CommandId, Event, Notice, Request, RequestId};
-use parts::{AppRequest, Conn, Device, LowerUse, PeerRequest, Work};
+use parts::{AppRequest, Conn, Device, PeerRequest, Work};
 use points::Passed;
 use slab::Slab;
 use std::collections::{BTreeMap, VecDeque};
@@ -84,7 +95,8 @@ pub struct Resource {
     log: VecDeque<usize>,
     peer_reqs: Slab<PeerRequest>,
     resync_reqs: Slab<resync::ResyncRequest>,
-    lower: Slab<(usize, u64, LowerUse)>,
+    verify_reqs: Slab<verify::VerifyRequest>,
+    lower: Slab<disk_errors::LowerRequest>,
     dagtag: Dagtag,
     epoch: u32,
     epoch_size: u32,
@@ -96,7 +108,9 @@ pub struct Resource {
     roles: role::RoleState,
     calls: handlers::Calls,
     twopc: twopc::Twopc,
-    user_suspended: bool,
+    user: suspend::UserSuspension,
+    /// A Primary's requests wait for quorum or data.
+    access_lost: bool,
     suspended: bool,
     /// Something changed that `status` has to look at.
     changed: bool,
@@ -141,6 +155,8 @@ pub struct PeerView {
     pub disk: DiskState,
     /// Bits set in the bitmap slot for it (4 KiB each).
     pub out_of_sync: u64,
+    /// Why a resync with it stands still, or would.
+    pub pauses: Pauses,
 }
 
 impl Resource {
@@ -171,6 +187,7 @@ impl Resource {
             log: VecDeque::new(),
             peer_reqs: Slab::new(),
             resync_reqs: Slab::new(),
+            verify_reqs: Slab::new(),
             lower: Slab::new(),
             dagtag: Dagtag(0),
             epoch: 1,
@@ -182,7 +199,8 @@ impl Resource {
             roles: Default::default(),
             calls: Default::default(),
             twopc: Default::default(),
-            user_suspended: false,
+            user: Default::default(),
+            access_lost: false,
             suspended: false,
             changed: true,
             down: None,
@@ -234,6 +252,7 @@ impl Resource {
             }
             Event::Packet(node, packet) => self.on_conn(node, |r, c| r.packet(c, packet)),
             Event::Called(id, exit) => self.called(id, exit),
+            Event::Waits(volume, waits) => self.set_waits(volume, waits),
             Event::Wake => {
                 self.armed = None;
                 self.alarms();
@@ -289,6 +308,7 @@ impl Resource {
             Work::ResyncWrite(key) => self.resync_write(key),
             Work::ResyncActive(key) => self.resync_active(key),
             Work::ResyncRead(key) => self.resync_read(key),
+            Work::VerifyRead(key) => self.verify_read(key),
             Work::Generation => self.generation_durable(),
             Work::Promoted => self.promoted_durable(),
             Work::Attached(v) => self.attached(v),
@@ -313,18 +333,25 @@ impl Resource {
             Disconnect(node, force) => self.disconnect(id, node, force),
             Primary(force) => self.primary(id, force),
             Secondary(force) => self.secondary(id, force),
-            SuspendIo | ResumeIo => {
-                self.user_suspended = command == SuspendIo;
-                if command == ResumeIo {
-                    self.resume_unfenced();
-                }
-                self.changed = true;
-                self.out.push(Action::Reply(id, Ok(())));
-            }
+            SuspendIo => self.suspend_io(id),
+            ResumeIo => self.resume_io(id),
             Outdate(volume) => self.outdate_by_command(id, volume),
             Invalidate(volume, from) => self.invalidate(id, volume, from),
             InvalidateRemote(volume, node) => self.invalidate_remote(id, volume, node),
             ForgetPeer(node) => self.forget_peer(id, node),
+            Verify { volume, node, start, stop } => {
+                self.verify(id, (volume, node), (start, stop));
+            }
+            PauseSync(volume, node) => self.pause_sync(id, (volume, node), true),
+            ResumeSync(volume, node) => self.pause_sync(id, (volume, node), false),
+            ResyncAfter(volume, minor) => {
+                self.set_resync_after(volume, minor);
+                self.out.push(Action::Reply(id, Ok(())));
+            }
+            PeerDeviceOptions(node, volume, options) => {
+                self.set_peer_device_options((node, volume), options);
+                self.out.push(Action::Reply(id, Ok(())));
+            }
             Down => self.go_down(id),
         }
     }
@@ -358,8 +385,9 @@ impl Resource {
     pub fn volume(&self, volume: VolumeNumber) -> Option<VolumeView> {
         let v = volume.index();
         let device = self.devices.get(v)?;
-        let peer = |conn: &Conn| PeerView {
+        let peer = |(c, conn): (usize, &Conn)| PeerView {
             node: conn.node,
+            pauses: self.pauses(c, v),
             repl: conn.volumes[v].repl,
             disk: conn.volumes[v].disk,
             out_of_sync: device.weight(conn.node),
@@ -371,7 +399,7 @@ impl Resource {
             size: device.size,
             app_in_flight: device.in_flight + self.held.values().filter(|(h, ..)| *h == v).count(),
             peer_unacked: self.peer_reqs.iter().filter(|(_, r)| r.volume == v).count(),
-            peers: self.conns.iter().map(peer).collect(),
+            peers: self.conns.iter().enumerate().map(peer).collect(),
         })
     }
     /// Is the block marked out of sync towards the peer, or inside an extent of the activity log?

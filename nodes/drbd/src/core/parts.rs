@@ -9,6 +9,7 @@ use super::fence::Fence;
 use super::handshake::Verdict;
 use super::locks::{LockId, Locks};
 use super::resync::Resync;
+use super::verify::Verify;
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::{Layout, Superblock};
 use crate::packet::{BlockId, PeerState, Uuids};
@@ -36,6 +37,8 @@ pub(super) enum Work {
     ResyncActive(usize),
     /// A target's request may be read.
     ResyncRead(usize),
+    /// A block that is verified may be read.
+    VerifyRead(usize),
     /// The metadata of a new generation is durable.
     Generation,
     /// PRIMARY_IND is durable.
@@ -59,12 +62,16 @@ pub(super) enum LowerUse {
     App(usize),
     /// A peer's write.
     Peer(usize),
-    /// Read for a diskless peer (connection, its birth, cookie).
-    PeerRead(usize, u64, BlockId),
+    /// Read for a diskless peer (connection, its birth, cookie, where).
+    PeerRead(usize, u64, BlockId, Blocks),
     /// Resync data, written on the target.
     ResyncWrite(usize),
     /// Resync read on the source.
     ResyncRead(usize),
+    /// Read for a verify, on either side.
+    VerifyRead(usize),
+    /// Resync: what the target has itself.
+    ResyncOwn(usize),
     /// Flush that ends epochs of a peer (connection, its birth).
     EpochFlush(usize, u64),
     /// The superblock, up to this version.
@@ -75,6 +82,8 @@ pub(super) enum LowerUse {
     Bitmap(u64),
     /// The metadata area at attach.
     MetaRead,
+    /// Nobody waits for it any more.
+    GivenUp,
 }
 
 /// One volume on this node.
@@ -130,6 +139,8 @@ pub(super) struct Device {
     /// It was not detached cleanly, and not compared since.
     pub unclean: bool,
     pub locks: Locks<Work>,
+    /// I/O of applications and peers on the lower device so far, without resyncs, in sectors.
+    pub foreign_sectors: u64,
     /// Counts attachments; completions for an earlier one are stale.
     pub birth: u64,
     pub attach_reply: Option<CommandId>,
@@ -142,6 +153,10 @@ pub(super) struct Device {
     pub stray_at: Option<Time>,
     /// What is left to announce is not looked at before.
     pub announce_at: Option<Time>,
+    /// A device before it in its chain of `resync-after` is busy.
+    pub waits: bool,
+    /// `read-balancing round-robin`: the last read that could be either was local.
+    pub read_turn: bool,
 }
 
 impl Device {
@@ -176,6 +191,16 @@ pub(super) struct PeerDevice {
     pub await_state: bool,
     pub verdict: Option<Verdict>,
     pub resync: Resync,
+    /// A verify that goes on.
+    pub verify: Option<Verify>,
+    /// The next verify: from this block to before that one.
+    pub verify_asked: (u64, u64),
+    /// How far the last verify came, if it was interrupted.
+    pub verify_from: u64,
+    /// There are bits that a verify found; they stand until the two compare again.
+    pub verified: bool,
+    /// `pause-sync`, until `resume-sync`.
+    pub paused: bool,
     /// Both lost a Primary; which of them followed it further is not settled yet.
     pub reconcile: bool,
     /// The last comparison found both copies the same, and nothing has changed since.
@@ -225,6 +250,11 @@ impl PeerDevice {
             await_state: false,
             verdict: None,
             resync: Resync::default(),
+            verify: None,
+            verify_asked: (0, 0),
+            verify_from: 0,
+            verified: false,
+            paused: false,
             reconcile: false,
             agreed: false,
             doubted: false,

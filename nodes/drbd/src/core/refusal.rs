@@ -51,6 +51,17 @@ impl Refusal {
             Refusal::DiskConfigured => "Device is attached to a disk (use detach first)",
             Refusal::NetConfigured => "Device has a net-config (use disconnect first)",
             Refusal::MinorInvalid => "Device minor not allocated",
+            Refusal::ResyncAfterCycle => "This would cause a resync-after dependency cycle",
+            Refusal::PauseIsSet => "Sync-pause flag is already set",
+            Refusal::PauseIsClear => "Sync-pause flag is already cleared",
+            Refusal::PausedByDependency => {
+                "Sync-pause flag is already cleared.\n\
+                 Note: Resync pause caused by a local resync-after dependency."
+            }
+            Refusal::PausedByPeer => {
+                "Sync-pause flag is already cleared.\n\
+                 Note: Resync pause caused by the peer node."
+            }
             Refusal::NoDisk => "Device does not have a disk-config",
             Refusal::DataNotCurrent => "Can only attach to the data we lost last (see kernel log).",
             Refusal::NeedStandalone => "Need to be StandAlone",

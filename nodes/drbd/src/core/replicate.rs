@@ -80,6 +80,7 @@ impl Resource {
         if self.quirk("write-ack-before-disk") {
             self.send(c, Packet::WriteAck { id, in_sync: false });
         }
+        self.written_under_verify(v, at);
         let holder = Holder::Peer(node);
         let lock = self.devices[v].locks.acquire(at, holder, |_| Work::PeerLocked(key));
         self.peer_reqs[key].lock = Some(lock.unwrap_or_else(|waiting| waiting));
@@ -137,7 +138,9 @@ impl Resource {
 
     pub(super) fn peer_lower_done(&mut self, key: usize, result: LowerResult) {
         if result.is_err() {
-            self.disk_failed(self.peer_reqs[key].volume);
+            let (v, at) = (self.peer_reqs[key].volume, self.peer_reqs[key].at);
+            self.lost_blocks(v, at);
+            self.data_failed(v);
         }
         self.peer_write_done(key, result.is_ok());
     }
@@ -365,14 +368,14 @@ impl Resource {
             return self.send(c, Packet::NegDReply { id });
         }
         let birth = self.conns[c].birth;
-        self.lower(v, Lower::Read(at), LowerUse::PeerRead(c, birth, id));
+        self.lower(v, Lower::Read(at), LowerUse::PeerRead(c, birth, id, at));
     }
 
     pub(super) fn peer_read_done(
         &mut self,
         (c, v): (usize, usize),
         birth: u64,
-        id: BlockId,
+        (id, at): (BlockId, Blocks),
         result: LowerResult,
     ) {
         let failed = result.is_err();
@@ -383,7 +386,8 @@ impl Resource {
             }
         }
         if failed {
-            self.disk_failed(v);
+            self.lost_blocks(v, at);
+            self.data_failed(v);
         }
     }
 

@@ -87,10 +87,7 @@ impl Resource {
     /// Is there a copy that is UpToDate, here or at a connected peer?
     pub(super) fn data_accessible(&self, v: usize) -> bool {
         let here = self.devices[v].disk == DiskState::UpToDate;
-        here || self
-            .conns
-            .iter()
-            .any(|conn| conn.connected() && conn.volumes[v].disk == DiskState::UpToDate)
+        here || self.conns.iter().any(|conn| self.serves(conn, v))
     }
 
     fn start(&mut self, ticket: u64, v: usize, id: RequestId, request: Request) {
@@ -191,6 +188,7 @@ impl Resource {
         req.logged = true;
         req.since = self.now;
         self.log.push_back(key);
+        self.written_under_verify(v, at);
         if self.devices[v].has_disk() {
             let lower = match &self.reqs[key].request {
                 Request::Write { start, payload, fua } => Lower::Write {
@@ -298,7 +296,7 @@ impl Resource {
     pub(super) fn set_out_of_sync(&mut self, v: usize, node: crate::ids::NodeId, at: Blocks) {
         let device = &mut self.devices[v];
         if !device.resynced.is_empty() {
-            let from = at.start.saturating_sub(super::resync::MAX_BLOCKS);
+            let from = at.start.saturating_sub(super::resync::MAX_THIN_BLOCKS);
             let hit = device.resynced.range(from..at.end()).filter(|(_, hit)| hit.0.overlaps(at));
             let hit: Vec<u64> = hit.map(|(start, _)| *start).collect();
             hit.iter().for_each(|start| {
@@ -336,41 +334,6 @@ impl Resource {
             // Without a disk there is nothing to wait for: an empty flush only closes the epoch.
             self.finish_simple(key, Ok(None), NodeMask::NONE);
         }
-    }
-
-    fn read(&mut self, key: usize, at: Blocks) {
-        let v = self.reqs[key].volume;
-        if self.devices[v].disk == DiskState::UpToDate {
-            self.reqs[key].local = Local::Pending;
-            return self.lower(v, Lower::Read(at), LowerUse::App(key));
-        }
-        self.reqs[key].local = Local::None;
-        let tried = self.reqs[key].done;
-        let source = (0..self.conns.len()).find(|c| {
-            let conn = &self.conns[*c];
-            let good = conn.volumes[v].disk == DiskState::UpToDate;
-            conn.connected() && good && !tried.has(conn.node)
-        });
-        match source {
-            Some(c) => {
-                reach!(self, RequestReadRemote);
-                self.reqs[key].pending = self.conns[c].node.mask();
-                let (volume, id) = (VolumeNumber(v as u16), BlockId(key as u64));
-                self.send(c, Packet::DataRequest { volume, at, id });
-            }
-            None => self.put_back(key),
-        }
-    }
-
-    /// A read failed at `c` or the connection is gone: try the next.
-    pub(super) fn retry_read(&mut self, key: usize, node: crate::ids::NodeId, failed: bool) {
-        let Some(at) = self.reqs[key].at else { return };
-        reach!(self, RequestReadRetried);
-        self.reqs[key].pending = NodeMask::NONE;
-        if failed {
-            self.reqs[key].done.insert(node);
-        }
-        self.read(key, at);
     }
 
     /// Takes a request that cannot go on back to the held ones, where it fails or waits.
@@ -447,12 +410,15 @@ impl Resource {
                     let zeroes = crate::page::zeroes(count);
                     return self.finish_simple(key, Ok(Some(zeroes)), NodeMask::NONE);
                 }
-                self.disk_failed(v);
+                if let Some(at) = self.reqs[key].at {
+                    self.lost_blocks(v, at);
+                }
+                self.data_failed(v);
                 self.retry_read(key, me, false);
             }
             (Request::Flush, Ok(_)) => self.finish_simple(key, Ok(None), me.mask()),
             (Request::Flush, Err(_)) => {
-                self.disk_failed(v);
+                self.data_failed(v);
                 // What is left needs no more than without a disk from the beginning.
                 let result = if self.data_accessible(v) { Ok(None) } else { Err(IoError) };
                 self.finish_simple(key, result, NodeMask::NONE);
@@ -467,7 +433,10 @@ impl Resource {
             }
             (_, Err(_)) => {
                 self.reqs[key].local = Local::Failed;
-                self.disk_failed(v);
+                if let Some(at) = self.reqs[key].at {
+                    self.lost_blocks(v, at);
+                }
+                self.data_failed(v);
                 self.try_complete(key);
             }
         }
@@ -521,12 +490,14 @@ impl Resource {
         }
     }
 
-    /// Completions wait while suspended, and while a node that has not got them could still be
+    /// Completions wait while quorum or data is lost (an administrator's `suspend-io` waits for
+    /// them), and while a node that has not got them could still be
     /// trusted.
     fn completions_wait(&self) -> bool {
         // A peer that has not heard of the commit yet still holds itself for what it was before.
         let unheard = self.conns.iter().any(|conn| conn.connected() && !conn.confirmed);
-        self.role == Role::Primary && (self.suspended || self.needs_generation_now() || unheard)
+        let lost = self.access_lost;
+        self.role == Role::Primary && (lost || self.needs_generation_now() || unheard)
     }
 
     pub(super) fn complete(

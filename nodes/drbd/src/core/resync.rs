@@ -7,35 +7,41 @@ use super::event::{Handler, Lower, LowerResult, Notice};
 use super::flush::Flush;
 use super::handshake::Bits;
 use super::locks::{Holder, LockId};
+use super::pace::{Marks, Pace, TICK_MS};
 use super::parts::{Conn, LowerUse, Work};
 use super::points::reach;
 use super::twopc::Purpose;
 use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::meta::{MdFlags, PeerFlags};
 use crate::packet::{BlockId, Packet, PeerState, UuidFlags};
-use crate::page::Payload;
+use crate::page::{Digest, Payload};
 use crate::state::{DiskState, ReplState, Role};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Requests in flight at most.
-const MAX_IN_FLIGHT: u32 = 32;
 /// Blocks in one request at most: 128 KiB.
-pub(super) const MAX_BLOCKS: u64 = 32;
-/// The rate is dealt out in steps of this many ms.
-const STEP_MS: u64 = 100;
+const MAX_BLOCKS: u64 = 32;
+/// Blocks in one thin request at most: 1 MiB.
+pub(super) const MAX_THIN_BLOCKS: u64 = 256;
 
 /// State of a resync between this node and one peer, in either direction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Resync {
-    /// Target: the next share of the rate.
+    /// Target: when it asks for its next share. Source: when it serves a request that waits.
     pub tick: Option<Time>,
     /// Target: bits before it were asked for.
     pub cursor: u64,
-    in_flight: u32,
-    budget: u64,
+    /// Target: requests that are not written yet.
+    open: u32,
+    pub(super) pace: Pace,
+    pub(super) marks: Marks,
+    /// Source: requests that wait for other I/O.
+    pub(super) slowed: VecDeque<usize>,
     /// Target: the Primary was asked to let no write be missed.
     pub(super) flush: Option<Flush>,
-    ending: bool,
+    pub(super) ending: bool,
+    /// Target: only what has another digest is copied.
+    pub(super) csums: bool,
     /// Source: the target says that it is done.
     peer_done: bool,
     /// Source that is about to begin: the target has said that it is one.
@@ -45,25 +51,35 @@ pub(super) struct Resync {
 /// One request, on the target or on the source.
 #[derive(Clone, Debug)]
 pub(super) struct ResyncRequest {
-    conn: usize,
-    volume: usize,
-    at: Blocks,
+    pub(super) conn: usize,
+    pub(super) volume: usize,
+    pub(super) at: Blocks,
     is_source: bool,
     /// The target's cookie.
     id: BlockId,
     lock: Option<LockId>,
     payload: Option<Payload>,
     /// At the lower device, or waiting for the activity log.
-    busy: bool,
+    pub(super) busy: bool,
     /// It holds extents of the activity log.
     active: bool,
     /// Given up; goes when the lower device is done.
-    dead: bool,
+    pub(super) dead: bool,
     /// A write in the range came after the content was asked for, and one side lacks it: the bits
     /// stay, whatever becomes of the request.
     dirtied: bool,
     /// Source: not before this position of a Primary's stream is received.
     after: Option<(usize, Dagtag)>,
+    /// Source: it waits in `Resync::slowed`.
+    pub(super) slowed: bool,
+    /// What the target has, if digests are compared.
+    pub(super) digest: Option<Digest>,
+    /// Target: the source has the same.
+    pub(super) same: bool,
+    /// Of just the size that `rs-discard-granularity` asks for.
+    pub(super) thin: bool,
+    /// Target: the source has nothing there.
+    pub(super) deallocated: bool,
 }
 
 impl ResyncRequest {
@@ -122,7 +138,8 @@ impl Resource {
         device.write_set_bits(slot);
         self.touch_md(v);
         self.write_bitmap(v);
-        self.conns[c].volumes[v].resync = Resync::default();
+        // What a target of an earlier resync asked for it wants no more.
+        self.abort_resync(c, v);
         Some(slot)
     }
 
@@ -201,63 +218,34 @@ impl Resource {
         unacked.filter(move |key| self.peer_reqs[*key].volume == v)
     }
 
-    /// One active target at a time: the source that is Primary first, then the one with the fewest
-    /// bits.
     pub(super) fn progress_resyncs(&mut self) {
         self.tell_stable();
         for v in 0..self.devices.len() {
             self.announce_rest(v);
             self.try_to_get_resynced(v);
-            let active = (0..self.conns.len())
-                .find(|c| self.conns[*c].volumes[v].repl == ReplState::SyncTarget);
-            let paused = (0..self.conns.len())
-                .filter(|c| self.conns[*c].volumes[v].repl == ReplState::PausedSyncT)
-                .min_by_key(|c| self.target_rank(*c, v));
-            match (active, paused) {
-                (None, Some(c)) if !self.quirk("paused-resync-never-resumes") => {
-                    self.activate_target(c, v);
-                }
-                (None, Some(c)) if self.devices[v].disk == DiskState::Outdated => {
-                    self.activate_target(c, v);
-                }
-                (Some(a), Some(p))
-                    if self.conns[p].role == Role::Primary
-                        && self.conns[a].role != Role::Primary =>
-                {
-                    reach!(self, ResyncPaused);
-                    self.conns[a].volumes[v].resync.tick = None;
-                    self.set_repl(a, v, ReplState::PausedSyncT);
-                    self.activate_target(p, v);
-                }
-                (Some(c), waits) => {
-                    if waits.is_some() {
-                        reach!(self, ResyncWaits);
-                    }
-                    self.resync_progress(c, v);
-                }
-                _ => {}
+            self.settle_pauses(v);
+            for c in 0..self.conns.len() {
+                self.resync_progress(c, v);
             }
         }
     }
 
-    /// The bitmaps are exchanged: the resync begins, unless another is active.
+    /// The bitmaps are exchanged: the resync begins, unless another is active or it is to stand
+    /// still.
     pub(super) fn start_or_pause(&mut self, c: usize, v: usize) {
         let active = |conn: &Conn| conn.volumes[v].repl == ReplState::SyncTarget;
         self.set_disk(v, best_own_disk(ReplState::SyncTarget));
+        // What follows is written to the superblock at once.
+        self.update_md_flags();
         // With the bug a resync is paused when it begins, and for ever.
         let latched = self.quirk("paused-resync-never-resumes");
-        match latched || self.conns.iter().any(active) {
+        match latched || self.stands_still(c, v) || self.conns.iter().any(active) {
             true => self.set_repl(c, v, ReplState::PausedSyncT),
             false => self.activate_target(c, v),
         }
     }
 
-    fn target_rank(&self, c: usize, v: usize) -> (bool, u64, NodeId) {
-        let conn = &self.conns[c];
-        (conn.role != Role::Primary, self.devices[v].weight(conn.node), conn.node)
-    }
-
-    fn activate_target(&mut self, c: usize, v: usize) {
+    pub(super) fn activate_target(&mut self, c: usize, v: usize) {
         if self.conns[c].volumes[v].resync.cursor > 0 {
             reach!(self, ResyncResumed);
         }
@@ -269,20 +257,13 @@ impl Resource {
     pub(super) fn sync_target_durable(&mut self, c: usize, v: usize) {
         if self.conns[c].volumes[v].repl == ReplState::SyncTarget {
             self.conns[c].volumes[v].resync.cursor = 0;
+            self.conns[c].volumes[v].resync.pace.restart();
+            self.conns[c].volumes[v].resync.csums = self.compares_digests(v);
             self.resync_tick(c, v);
         }
     }
 
-    pub(super) fn resync_tick(&mut self, c: usize, v: usize) {
-        let share = self.config.c_max_rate_kib * STEP_MS / 1000 / 4;
-        let next = self.now.plus_ms(STEP_MS);
-        let resync = &mut self.conns[c].volumes[v].resync;
-        resync.budget = share.max(1);
-        resync.tick = Some(next);
-        self.resync_progress(c, v);
-    }
-
-    /// Sends what rate and window allow; ends when nothing is left.
+    /// Asks for as much as the pace allows; ends when nothing is left.
     pub(super) fn resync_progress(&mut self, c: usize, v: usize) {
         let pd = &self.conns[c].volumes[v];
         if pd.repl != ReplState::SyncTarget || pd.resync.tick.is_none() || pd.resync.ending {
@@ -296,12 +277,11 @@ impl Resource {
         }
         loop {
             let resync = &self.conns[c].volumes[v].resync;
-            let (cursor, in_flight) = (resync.cursor, resync.in_flight);
-            let spent = resync.budget == 0;
+            let (cursor, open, budget) = (resync.cursor, resync.open, resync.pace.budget());
             let Some(slot) = self.devices[v].slot(node) else { return };
             let bitmap = &self.devices[v].bitmaps[slot];
             let Some(start) = bitmap.next_set(cursor) else {
-                if in_flight > 0 {
+                if open > 0 {
                     return;
                 }
                 if bitmap.weight() == 0 {
@@ -309,27 +289,33 @@ impl Resource {
                 }
                 self.conns[c].volumes[v].resync.flush = None;
                 self.conns[c].volumes[v].resync.cursor = 0;
-                if spent {
+                if budget == 0 {
                     return;
                 }
                 continue;
             };
-            if in_flight >= MAX_IN_FLIGHT || spent {
+            if budget == 0 {
                 return;
             }
-            let stop = (start / MAX_BLOCKS + 1) * MAX_BLOCKS;
+            if let Some(at) = self.thin_run(v, slot, start) {
+                self.ask(c, v, at, true);
+                continue;
+            }
+            let bitmap = &self.devices[v].bitmaps[slot];
+            let stop = ((start / MAX_BLOCKS + 1) * MAX_BLOCKS).min(start + budget);
             let end = (start..stop).find(|block| !bitmap.is_set(*block)).unwrap_or(stop);
-            self.ask(c, v, Blocks::new(start, (end - start) as u32));
+            self.ask(c, v, Blocks::new(start, (end - start) as u32), false);
         }
     }
 
-    fn ask(&mut self, c: usize, v: usize, at: Blocks) {
+    fn ask(&mut self, c: usize, v: usize, at: Blocks, thin: bool) {
         let resync = &mut self.conns[c].volumes[v].resync;
         resync.cursor = at.end();
         resync.flush = None;
-        resync.in_flight += 1;
-        resync.budget = resync.budget.saturating_sub(u64::from(at.count));
+        resync.open += 1;
+        resync.pace.asked(at);
         let key = self.new_request(c, v, at, false, BlockId(0));
+        self.resync_reqs[key].thin = thin;
         // Never the same cookie twice: an ack on the control stream may come after the next request
         // on the data stream.
         self.serial += 1;
@@ -362,6 +348,11 @@ impl Resource {
             active: false,
             dead: false,
             after: None,
+            slowed: false,
+            digest: None,
+            same: false,
+            thin: false,
+            deallocated: false,
             dirtied: false,
         })
     }
@@ -372,16 +363,20 @@ impl Resource {
         let source = self.conns[c].node;
         let primary = self.conns.iter().find(|conn| conn.is_primary() && conn.node != source);
         let dagtag = primary.map(|conn| (conn.node, conn.last_dagtag));
-        self.send(c, Packet::RsDataRequest { volume: VolumeNumber(v as u16), at, id, dagtag });
+        let (volume, digest, thin) = (VolumeNumber(v as u16), req.digest, req.thin);
+        if digest.is_none() && !thin && self.conns[c].volumes[v].resync.csums {
+            return self.read_own(key);
+        }
+        self.send(c, Packet::RsDataRequest { volume, at, id, dagtag, digest, thin });
     }
 
     pub(super) fn receive_resync_request(
         &mut self,
-        c: usize,
-        v: usize,
+        (c, v): (usize, usize),
         at: Blocks,
         id: BlockId,
         dagtag: Option<(NodeId, Dagtag)>,
+        (digest, thin): (Option<Digest>, bool),
     ) {
         let source = self.conns[c].volumes[v].repl.is_sync_source();
         if !source || !self.devices[v].has_disk() {
@@ -396,11 +391,13 @@ impl Resource {
         };
         let key = self.new_request(c, v, at, true, id);
         self.resync_reqs[key].after = after;
-        self.serve(key);
+        self.resync_reqs[key].digest = digest;
+        self.resync_reqs[key].thin = thin;
+        self.pace_request(key, c, v);
     }
 
     /// Starts to serve a request once the Primary's writes that the target knows have arrived.
-    fn serve(&mut self, key: usize) {
+    pub(super) fn serve(&mut self, key: usize) {
         let req = &self.resync_reqs[key];
         let behind = |(p, dagtag): (usize, Dagtag)| {
             !self.conns[p].placed || self.conns[p].last_dagtag < dagtag
@@ -421,18 +418,24 @@ impl Resource {
 
     /// More of a Primary's stream arrived (or it is lost): requests that waited for it.
     pub(super) fn serve_waiting(&mut self, p: usize) {
-        let waits = |req: &ResyncRequest| req.after.is_some_and(|(conn, _)| conn == p) && !req.dead;
+        let waits = |req: &ResyncRequest| {
+            req.after.is_some_and(|(conn, _)| conn == p) && !req.dead && !req.slowed
+        };
         let keys: Vec<usize> =
             self.resync_reqs.iter().filter(|(_, req)| waits(req)).map(|(key, _)| key).collect();
-        for key in keys {
-            if self.conns[p].connected() {
-                self.serve(key);
-            } else {
-                let (c, id) = (self.resync_reqs[key].conn, self.resync_reqs[key].id);
-                self.send(c, Packet::NegRsDReply { id });
-                self.finish_request(key);
-            }
+        keys.into_iter().for_each(|key| self.serve_or_refuse(key));
+        self.verify_waiting(p);
+    }
+
+    /// Refuses a request whose Primary is gone.
+    pub(super) fn serve_or_refuse(&mut self, key: usize) {
+        let gone = self.resync_reqs[key].after.is_some_and(|(p, _)| !self.conns[p].connected());
+        if !gone {
+            return self.serve(key);
         }
+        let (c, id) = (self.resync_reqs[key].conn, self.resync_reqs[key].id);
+        self.send(c, Packet::NegRsDReply { id });
+        self.finish_request(key);
     }
 
     pub(super) fn resync_read(&mut self, key: usize) {
@@ -449,36 +452,50 @@ impl Resource {
             return self.forget_request(key);
         }
         match result {
+            Ok(Some(payload)) if self.is_known_there(key, &payload) => {
+                self.send(c, Packet::RsIsInSync { id });
+            }
+            Ok(Some(payload)) if self.is_deallocated(key, &payload) => {
+                self.send(c, Packet::RsDeallocated { id });
+            }
             Ok(Some(payload)) => self.send(c, Packet::RsDataReply { id, payload }),
             _ => {
                 self.send(c, Packet::NegRsDReply { id });
+                let at = self.resync_reqs[key].at;
                 self.finish_request(key);
-                self.disk_failed(v);
+                self.lost_blocks(v, at);
+                self.data_failed(v);
             }
         }
     }
 
     /// The source answered.
     pub(super) fn resync_reply(&mut self, c: usize, id: BlockId, payload: Option<Payload>) {
-        let key = (id.0 & 0xffff_ffff) as usize;
-        let known = self.resync_reqs.get(key).is_some_and(|req| {
-            req.conn == c
-                && req.id == id
-                && !req.is_source
-                && !req.dead
-                && !req.busy
-                && req.payload.is_none()
-        });
-        if !known {
-            return;
-        }
-        let (v, count) = (self.resync_reqs[key].volume, self.resync_reqs[key].at.count as usize);
+        let Some(key) = self.request_of_answer(c, id) else { return };
+        let (v, at) = (self.resync_reqs[key].volume, self.resync_reqs[key].at);
+        let count = at.count as usize;
+        self.conns[c].volumes[v].resync.pace.answered(at);
         let Some(payload) = payload.filter(|pages| pages.len() == count) else {
             // It is asked again, though not at once.
-            self.conns[c].volumes[v].resync.budget = 0;
+            self.conns[c].volumes[v].resync.pace.pause();
             return self.end_target_request(c, v, key);
         };
         self.resync_reqs[key].payload = Some(payload);
+        self.resync_answered(key);
+    }
+
+    /// The request of this node that a source answers.
+    pub(super) fn request_of_answer(&self, c: usize, id: BlockId) -> Option<usize> {
+        let key = (id.0 & 0xffff_ffff) as usize;
+        let req = self.resync_reqs.get(key)?;
+        let open = !req.is_source && !req.dead && !req.busy && req.payload.is_none();
+        let answered = req.same || req.deallocated;
+        (req.conn == c && req.id == id && open && !answered).then_some(key)
+    }
+
+    /// The answer is taken over once no write in the range is under way.
+    pub(super) fn resync_answered(&mut self, key: usize) {
+        let v = self.resync_reqs[key].volume;
         let Some(lock) = self.resync_reqs[key].lock else { return };
         if self.devices[v].locks.convert(lock, Holder::ResyncWrite, Work::ResyncWrite(key)) {
             self.resync_write(key);
@@ -508,9 +525,15 @@ impl Resource {
     }
 
     fn resync_submit(&mut self, key: usize) {
+        if self.resync_reqs[key].same {
+            return self.resync_write_done(key, Ok(None));
+        }
         let req = &self.resync_reqs[key];
         let (c, v, at) = (req.conn, req.volume, req.at);
-        let Some(payload) = req.payload.clone() else { return };
+        let write = match req.payload.clone() {
+            Some(payload) => Lower::Write { start: at.start, payload, preflush: false, fua: false },
+            None => Lower::Discard(at),
+        };
         let source = self.conns[c].node;
         // The content becomes the source's: towards everybody else it may differ now.
         for (node, _) in self.slots_listed(v) {
@@ -525,8 +548,8 @@ impl Resource {
             }
         }
         self.devices[v].resynced.insert(at.start, (at, source));
+        self.written_under_verify(v, at);
         self.resync_reqs[key].busy = true;
-        let write = Lower::Write { start: at.start, payload, preflush: false, fua: false };
         self.lower(v, write, LowerUse::ResyncWrite(key));
     }
 
@@ -550,14 +573,15 @@ impl Resource {
             Err(_) => {
                 self.send(c, Packet::RsNegAck { id });
                 self.end_target_request(c, v, key);
-                self.disk_failed(v);
+                self.lost_blocks(v, at);
+                self.data_failed(v);
             }
         }
     }
 
     fn end_target_request(&mut self, c: usize, v: usize, key: usize) {
         let resync = &mut self.conns[c].volumes[v].resync;
-        resync.in_flight = resync.in_flight.saturating_sub(1);
+        resync.open = resync.open.saturating_sub(1);
         self.finish_request(key);
         self.resync_progress(c, v);
     }
@@ -570,7 +594,7 @@ impl Resource {
         }
     }
 
-    fn forget_request(&mut self, key: usize) {
+    pub(super) fn forget_request(&mut self, key: usize) {
         let req = self.resync_reqs.remove(key);
         if req.active {
             self.release_extents(req.volume, req.at);
@@ -596,7 +620,7 @@ impl Resource {
         self.finish_request(key);
         if ok && !self.tell_peers_in_sync(c, v, at) {
             self.conns[c].volumes[v].unannounced.push(at);
-            let next = self.now.plus_ms(STEP_MS);
+            let next = self.now.plus_ms(TICK_MS);
             self.devices[v].announce_at.get_or_insert(next);
         }
         self.source_progress(c, v);
@@ -638,7 +662,7 @@ impl Resource {
     /// Nobody can tell of a Primary: what it has just written may be on its way to here.
     fn agrees(&self, c: usize, v: usize) -> bool {
         let (conn, pd) = (&self.conns[c], &self.conns[c].volumes[v]);
-        let whole = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
+        let whole = pd.repl.is_idle() && pd.disk == DiskState::UpToDate;
         let clean = pd.uuids.as_ref().is_some_and(|uuids| uuids.dirty_bits == 0);
         let quiet = conn.connected() && conn.role != Role::Primary;
         quiet && whole && clean && self.same_generation(c, v)
@@ -669,7 +693,7 @@ impl Resource {
             for at in std::mem::take(&mut pd.unannounced) {
                 if !self.tell_peers_in_sync(c, v, at) {
                     self.conns[c].volumes[v].unannounced.push(at);
-                    self.devices[v].announce_at = Some(self.now.plus_ms(STEP_MS));
+                    self.devices[v].announce_at = Some(self.now.plus_ms(TICK_MS));
                 }
             }
         }
@@ -678,11 +702,13 @@ impl Resource {
     /// What the peer says of its side of a resync.
     pub(super) fn follow_peer_resync(&mut self, c: usize, v: usize, state: PeerState) {
         use ReplState::*;
+        self.follow_peer_verify(c, v, state);
         match (self.conns[c].volumes[v].repl, state.repl) {
-            (SyncSource, PausedSyncT) => self.set_repl(c, v, PausedSyncS),
-            (PausedSyncS, SyncTarget) => self.set_repl(c, v, SyncSource),
             (SyncSource | PausedSyncS, Established) => {
-                self.conns[c].volumes[v].resync.peer_done = true;
+                let resync = &mut self.conns[c].volumes[v].resync;
+                resync.peer_done = true;
+                let unserved = std::mem::take(&mut resync.slowed);
+                unserved.into_iter().for_each(|key| self.finish_request(key));
                 self.source_progress(c, v);
             }
             (SyncTarget | PausedSyncT | WFBitMapT | StartingSyncT, _)
@@ -951,7 +977,7 @@ impl Resource {
         }
         (0..self.conns.len()).find(|c| {
             let pd = &self.conns[*c].volumes[v];
-            let good = pd.repl == ReplState::Established && pd.disk == DiskState::UpToDate;
+            let good = pd.repl.is_idle() && pd.disk == DiskState::UpToDate;
             let sound = self.conns[*c].config.diskful && pd.disk > DiskState::Inconsistent;
             let unsure = everybody && sound && !pd.agreed;
             good && self.source_is_stable(*c, v) || unsure

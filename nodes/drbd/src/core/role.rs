@@ -8,7 +8,7 @@ use super::twopc::Purpose;
 use crate::ids::{NodeId, Time, VolumeNumber};
 use crate::meta::MdFlags;
 use crate::packet::Change;
-use crate::state::{ConnState, DiskState, ReplState, Role};
+use crate::state::{ConnState, DiskState, Role};
 
 /// Somebody waits for this node to be Primary.
 #[derive(Clone, Debug)]
@@ -336,7 +336,7 @@ impl Resource {
     fn compare_unacked(&mut self) {
         for v in 0..self.devices.len() {
             for c in 0..self.conns.len() {
-                let idle = self.conns[c].volumes[v].repl == ReplState::Established;
+                let idle = self.conns[c].volumes[v].repl.is_idle();
                 let copies = self.devices[v].has_disk() && self.conns[c].config.diskful;
                 if copies && idle && self.has_unacked(v, self.conns[c].node) {
                     self.renegotiate(c, v);

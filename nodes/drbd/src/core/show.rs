@@ -42,7 +42,7 @@ impl Resource {
         let primary = self.role == Role::Primary;
         let volumes = 0..self.devices.len();
         Suspension {
-            user: self.user_suspended,
+            user: self.user.on,
             no_data: primary
                 && self.config.on_no_data == OnLoss::SuspendIo
                 && volumes.into_iter().any(|v| !self.data_accessible(v)),

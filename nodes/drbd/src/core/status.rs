@@ -32,12 +32,13 @@ impl Resource {
             self.progress_resyncs();
             self.admit();
             let due = self.role == Role::Primary && self.needs_generation_now();
-            if due && (self.asserts || !self.log.is_empty()) && !self.suspended {
+            if due && (self.asserts || !self.log.is_empty()) && !self.access_lost {
                 self.need_generation();
             }
             self.release_completions();
             self.progress_twopc();
         }
+        self.answer_suspends();
     }
 
     pub(super) fn update_quorum(&mut self) {
@@ -168,8 +169,9 @@ impl Resource {
             && (0..self.devices.len()).any(|v| !self.data_accessible(v));
         let forced = self.roles.fail_io;
         let fencing = self.awaits_stonith();
-        let suspended = primary && (lost_quorum || no_data || fencing);
-        let suspended = !forced && (self.user_suspended || suspended);
+        let lost = !forced && primary && (lost_quorum || no_data || fencing);
+        self.changed |= std::mem::replace(&mut self.access_lost, lost) != lost;
+        let suspended = lost || (!forced && self.user.on);
         if suspended != self.suspended {
             match (suspended, lost_quorum, no_data) {
                 (false, ..) => reach!(self, Resumed),
@@ -184,7 +186,7 @@ impl Resource {
         }
     }
 
-    fn update_md_flags(&mut self) {
+    pub(super) fn update_md_flags(&mut self) {
         for v in 0..self.devices.len() {
             if !self.devices[v].has_disk() {
                 continue;
@@ -236,7 +238,7 @@ impl Resource {
             disk: self.devices[v].disk,
             peer_disk: pd.disk,
             repl: pd.repl,
-            resync_paused: pd.repl == ReplState::PausedSyncT,
+            resync_paused: self.pauses(c, v).own(),
             quorum: self.devices[v].quorum,
             suspended: self.suspended,
         }
@@ -289,8 +291,13 @@ impl Resource {
     pub(super) fn set_repl(&mut self, c: usize, v: usize, repl: ReplState) {
         let before = self.conns[c].volumes[v].repl;
         if before != repl {
-            self.conns[c].volumes[v].repl = repl;
-            self.conns[c].volumes[v].agreed &= repl == ReplState::Established;
+            if !matches!(repl, ReplState::VerifyS | ReplState::VerifyT) {
+                self.drop_verify(c, v);
+            }
+            let pd = &mut self.conns[c].volumes[v];
+            pd.repl = repl;
+            pd.agreed &= repl.is_idle();
+            pd.verified &= repl.is_idle();
             self.changed = true;
             self.notice(Notice::Repl(self.conns[c].node, VolumeNumber(v as u16), repl));
             self.clamp_disks(c, v, before);
@@ -397,6 +404,7 @@ impl Resource {
             .chain(self.roles.alarm())
             .chain(self.peer_ack.deadline)
             .chain(self.pulse.due)
+            .chain(self.disk_alarm(None))
             .chain((0..self.devices.len()).filter_map(|v| self.ask_alarm(v)))
             .min()
     }
@@ -412,6 +420,7 @@ impl Resource {
             }
         }
         self.twopc_alarms();
+        self.disk_alarms();
         let now = self.now;
         self.changed |=
             (0..self.devices.len()).any(|v| self.ask_alarm(v).is_some_and(|at| at <= now));

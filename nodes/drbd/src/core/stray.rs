@@ -29,11 +29,12 @@ impl Resource {
         }
     }
 
-    /// Are both copies UpToDate and quiet, with bits between them here?
+    /// Are both copies UpToDate and quiet, with bits between them here? (What a verify found stands
+    /// until the two connect again.)
     pub(super) fn has_stray_bits(&self, c: usize, v: usize) -> bool {
         let pd = &self.conns[c].volumes[v];
         let both = pd.disk == DiskState::UpToDate && self.devices[v].disk == DiskState::UpToDate;
-        let quiet = pd.repl == ReplState::Established && pd.offered.is_none();
+        let quiet = pd.repl == ReplState::Established && pd.offered.is_none() && !pd.verified;
         let bits = self.devices[v].weight(self.conns[c].node) > 0;
         both && quiet && (bits || !self.same_generation(c, v))
     }

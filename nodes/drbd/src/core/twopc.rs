@@ -25,6 +25,8 @@ pub(super) enum Purpose {
     LostPeer,
     /// Copy everything anew between this node and the peer; `true`: to here.
     Resync(NodeId, VolumeNumber, bool, CommandId),
+    /// Verify this copy against the peer's.
+    Verify(NodeId, VolumeNumber, CommandId),
     /// Everybody shall know the new data generation before a write completes.
     Confirm,
     /// Detach the disk of a volume.
@@ -134,6 +136,7 @@ impl Resource {
                 self.resync_refusal(volume.index(), node, to_me)
             }
             Purpose::Detach(volume, _) => self.detach_refusal(volume.index()),
+            Purpose::Verify(node, volume, _) => self.verify_refusal(volume.index(), node),
             Purpose::LostPeer | Purpose::Confirm => None,
         };
         if let Some(refusal) = refused {
@@ -186,6 +189,7 @@ impl Resource {
                 (Some(node), Change::Resync { volume, to_initiator })
             }
             Purpose::Detach(volume, _) => (None, Change::Disk { volume, to: DiskState::Detaching }),
+            Purpose::Verify(node, volume, _) => (Some(node), Change::Verify { volume }),
             Purpose::LostPeer | Purpose::Confirm => (None, Change::Empty),
         }
     }
@@ -325,6 +329,12 @@ impl Resource {
             Change::Resync { volume, to_initiator } if request.target == Some(self.me()) => {
                 match volume.index() < self.devices.len() {
                     true => self.resync_refusal(volume.index(), initiator, !to_initiator),
+                    false => Some(Refusal::MinorInvalid),
+                }
+            }
+            Change::Verify { volume } if request.target == Some(self.me()) => {
+                match volume.index() < self.devices.len() {
+                    true => self.verify_refusal(volume.index(), initiator),
                     false => Some(Refusal::MinorInvalid),
                 }
             }
@@ -590,11 +600,19 @@ impl Resource {
                     self.on_conn(node, |r, c| r.start_full_sync(c, volume.index(), to_me));
                 }
             }
-            (Purpose::Disconnect(..) | Purpose::Detach(..), Err(_)) if transient => {
+            (Purpose::Disconnect(..) | Purpose::Detach(..) | Purpose::Verify(..), Err(_))
+                if transient =>
+            {
                 self.again(purpose, retries, 0);
             }
             (Purpose::Detach(volume, id), result) => {
                 self.detach_decided(volume.index(), id, result);
+            }
+            (Purpose::Verify(node, volume, id), result) => {
+                self.resync_asked(id, result);
+                if result.is_ok() {
+                    self.on_conn(node, |r, c| r.start_verify(c, volume.index(), true));
+                }
             }
             (Purpose::Disconnect(node, reply), result) => {
                 self.disconnect_done(node, reply, result);
@@ -665,6 +683,9 @@ impl Resource {
             }
             Change::Disk { volume, to } => {
                 self.on_conn(initiator, |r, c| r.agreed_disk(c, volume.index(), to));
+            }
+            Change::Verify { volume } if me => {
+                self.on_conn(initiator, |r, c| r.start_verify(c, volume.index(), false));
             }
             Change::Promote => {
                 self.on_conn(initiator, |r, c| r.set_peer_role(c, Role::Primary));

@@ -1,10 +1,10 @@
 //! A lower device with a volatile cache: what was not flushed may be lost with the power.
 
 use crate::luck::Luck;
-use drbd::core::event::{IoTag, Lower, LowerResult};
+use drbd::core::event::{IoError, IoTag, Lower, LowerResult};
 use drbd::ids::Time;
 use drbd::page::{Page, Payload};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What happens to unflushed blocks when the power goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +36,8 @@ pub struct Disk {
     ops: Vec<Op>,
     /// Nothing completes.
     pub held: bool,
+    /// Blocks that can be neither read nor written.
+    pub bad: BTreeSet<u64>,
 }
 
 impl Disk {
@@ -77,6 +79,14 @@ impl Disk {
     /// Completes the request that is due next.
     pub fn complete_next(&mut self) -> Option<(IoTag, LowerResult)> {
         let op = self.ops.remove(self.next()?);
+        let touches = match &op.lower {
+            Lower::Read(at) | Lower::Discard(at) => at.iter(),
+            Lower::Write { start, payload, .. } => *start..start + payload.len() as u64,
+            Lower::Flush => 0..0,
+        };
+        if self.bad.range(touches).next().is_some() {
+            return Some((op.tag, Err(IoError)));
+        }
         Some((op.tag, Ok(self.carry_out(op.lower, op.covers))))
     }
 

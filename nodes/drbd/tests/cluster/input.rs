@@ -10,7 +10,7 @@ use drbd::packet::{
     BlockId, Change, Packet, PeerState, Sizes, TwopcCommit, TwopcId, TwopcReply, TwopcRequest,
     TwopcVote, UuidFlags, Uuids,
 };
-use drbd::page::{Page, Payload};
+use drbd::page::{Digest, Page, Payload};
 use drbd::state::{ConnState, DiskState, ReplState, Role};
 use std::sync::Arc;
 
@@ -150,7 +150,9 @@ fn impossible() -> Vec<Packet> {
     for at in [past, huge, Blocks::new(0, 0)] {
         all.push(Packet::Trim { volume: V, at, id: b, may_set_in_sync });
         all.push(Packet::DataRequest { volume: V, at, id: b });
-        all.push(Packet::RsDataRequest { volume: V, at, id: b, dagtag: None });
+        let (dagtag, digest, thin) = (None, None, false);
+        all.push(Packet::RsDataRequest { volume: V, at, id: b, dagtag, digest, thin });
+        all.push(Packet::OvRequest { volume: V, at, id: b, dagtag });
         all.push(Packet::OutOfSync { volume: V, at });
     }
     all
@@ -168,6 +170,7 @@ fn impossible_answers() -> Vec<Packet> {
         Packet::NegDReply { id: b },
         Packet::PeersInSync { volume: V, at: past, mask: NodeMask::ALL },
         Packet::PeersInSync { volume: VolumeNumber(9), at: past, mask: NodeMask::ALL },
+        Packet::OvResult { volume: V, at: past, id: b, differs: true },
         Packet::PeerAck { mask: NodeMask::ALL, dagtag: Dagtag(u64::MAX) },
         Packet::BarrierAck { nr: 77, set_size: 3 },
     ]
@@ -330,6 +333,7 @@ fn any(luck: &mut Luck) -> Packet {
         5 => Packet::BarrierAck { nr: w.seq(), set_size: w.seq() },
         6 => Packet::WriteAck { id, in_sync: w.yes() },
         7 => Packet::NegAck { id },
+        8 if w.yes() => Packet::OvResult { volume, at, id, differs: w.yes() },
         8 => Packet::OutOfSync { volume, at },
         9 => Packet::Dagtag(w.dagtag()),
         10 => Packet::PeerDagtag { node: w.node(), dagtag: w.dagtag() },
@@ -337,11 +341,18 @@ fn any(luck: &mut Luck) -> Packet {
         12 => Packet::PeersInSync { volume, at, mask: w.mask() },
         13 => {
             let dagtag = w.yes().then(|| (w.node(), w.dagtag()));
-            Packet::RsDataRequest { volume, at, id, dagtag }
+            let digest = w.yes().then_some(Digest(7));
+            match w.yes() {
+                true => Packet::OvRequest { volume, at, id, dagtag },
+                false => Packet::RsDataRequest { volume, at, id, dagtag, digest, thin: w.yes() },
+            }
         }
+        14 if w.yes() => Packet::OvReply { id, digest: Some(Digest(7)), dagtag: None },
         14 => Packet::RsDataReply { id, payload: w.pages() },
         15 => Packet::NegRsDReply { id },
+        16 if w.yes() => Packet::RsIsInSync { id },
         16 => Packet::RsWriteAck { id },
+        17 if w.yes() => Packet::RsDeallocated { id },
         17 => Packet::RsNegAck { id },
         18 => Packet::FlushRequests { seq: w.seq() },
         19 => Packet::FlushForward { seq: w.seq(), initiator: w.node() },

@@ -2,15 +2,19 @@
 //! copies hold afterwards.
 
 mod admin;
+mod balance;
 mod cluster;
 mod crash;
+mod csum;
 mod disk;
+mod disk_errors;
 mod fencing;
 mod histories;
 mod input;
 mod luck;
 mod net;
 mod parts;
+mod pause;
 mod quorum;
 mod random;
 mod replication;
@@ -18,7 +22,10 @@ mod resync;
 mod roles;
 mod shutdown;
 mod states;
+mod suspend;
+mod thin;
 mod twopc;
 mod twopc_faults;
 mod verbs;
+mod verify;
 mod votes;

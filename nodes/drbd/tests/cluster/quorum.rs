@@ -2,6 +2,7 @@
 
 use crate::cluster::{Cluster, configs, id};
 use crate::verbs::up;
+use drbd::core::config::OnLoss;
 use drbd::core::event::{Command, Notice};
 use drbd::ids::NodeMask;
 use drbd::meta::MdFlags;
@@ -128,7 +129,10 @@ fn who_was_alone_with_quorum_gives_it_once_its_metadata_knows() {
 #[test]
 fn a_generation_that_the_only_good_copy_did_not_hear_of_is_given_up() {
     let mut all = configs(&[true, true, false]);
-    all.iter_mut().for_each(|config| config.c_max_rate_kib = 4);
+    for config in &mut all {
+        config.peer_device.max_rate_kib = 40;
+        config.on_no_data = OnLoss::SuspendIo;
+    }
     let mut c = Cluster::new(all);
     (0..3).for_each(|n| c.boot(n));
     c.settle();
@@ -147,7 +151,7 @@ fn a_generation_that_the_only_good_copy_did_not_hear_of_is_given_up() {
     let made = |notice: &Notice| matches!(notice, Notice::NewCurrentUuid(..));
     c.until("a new generation", |c| c.nodes[1].notices[from..].iter().any(made));
     c.cut(0, 1);
-    c.settle();
+    c.run_ms(20_000);
     assert!(c.engine(1).is_suspended() && c.role(1) == Role::Primary, "{}", c.status());
     c.mend(0, 1);
     assert!(c.wait(1, write).result.is_ok());

@@ -68,6 +68,9 @@ impl Run {
             config.rr_conflict = RrConflict::RetryConnect;
             config.on_no_quorum = on_loss;
             config.on_no_data = on_loss;
+            // As fast as the links: a schedule is over before a slow resync gets anywhere.
+            config.peer_device.plan_ahead = 0;
+            config.peer_device.resync_rate_kib = 102_400;
         }
         let mut c = Cluster::new(configs);
         c.luck = Luck(seed);

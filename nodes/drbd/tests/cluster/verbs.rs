@@ -79,6 +79,13 @@ impl Cluster {
         self.request(n, Request::Flush)
     }
 
+    /// Discards so many blocks and waits for success.
+    #[track_caller]
+    pub fn discard(&mut self, n: usize, start: u64, count: u32) {
+        let request = self.request(n, Request::Discard(Blocks::new(start, count)));
+        assert!(self.wait(n, request).result.is_ok(), "discard failed:\n{}", self.status());
+    }
+
     pub fn done(&self, n: usize, id: RequestId) -> Option<&Done> {
         self.nodes[n].done.get(&id)
     }

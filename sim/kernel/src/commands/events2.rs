@@ -246,7 +246,7 @@ impl Printer {
         let asked = self.asked;
         let repl = old.is_none_or(|old| old.repl != new.repl);
         let disk = old.is_none_or(|old| old.disk != new.disk || old.client != new.client);
-        let paused = old.is_none_or(|old| old.waits != new.waits);
+        let paused = old.is_none_or(|old| resync_suspended(old) != resync_suspended(new));
         let percent = |peer: &PeerDeviceView| peer.done().map(|done| format!("{done:.2}"));
         let moved = old.is_none_or(|old| percent(old) != percent(new));
         let counted = asked.statistics && old.is_none_or(|old| counters(old) != counters(new));

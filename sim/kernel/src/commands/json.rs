@@ -145,7 +145,7 @@ fn peer_device(out: &mut String, peer: &PeerDeviceView) {
         ("replication-state", quoted(peer.repl.name())),
         ("peer-disk-state", quoted(peer.disk.name())),
         ("peer-client", peer.client.to_string()),
-        ("resync-suspended", quoted(super::status::resync_suspended(peer))),
+        ("resync-suspended", quoted(&super::status::resync_suspended(peer))),
     ];
     all.extend(super::status::counters(peer).map(|(name, number)| (name, number.to_string())));
     let done = peer.done();

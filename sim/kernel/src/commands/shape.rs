@@ -4,8 +4,11 @@ use super::texts::{ALREADY_EXISTS, Bad, EXISTS, INVALID_PEER, INVALID_REQUEST};
 use super::view::Options;
 use crate::res::{Section, check, find};
 use crate::slot::SlotConfig;
-use drbd::core::config::{Config, Fencing, OnLoss, PeerConfig, Quorum, RrConflict, VolumeConfig};
-use drbd::ids::NodeId;
+use drbd::core::config::{
+    Config, Fencing, OnIoError, OnLoss, PeerConfig, PeerDeviceOptions, Quorum, ReadBalancing,
+    RrConflict, VolumeConfig,
+};
+use drbd::ids::{NodeId, VolumeNumber};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -133,6 +136,10 @@ impl Shape {
             };
             let diskful = !device.diskless;
             config.volumes.push(VolumeConfig { size: of.size, diskful });
+            let after = device.options.iter().find(|(name, _)| name == "resync-after");
+            let after = after.and_then(|(_, minor)| minor.parse().ok());
+            let number = VolumeNumber(device.volume);
+            config.resync_after.extend(after.map(|minor| (number, minor)));
             apply(&mut config, &device.options)?;
         }
         for peer in &self.peers {
@@ -143,10 +150,33 @@ impl Shape {
             let diskful = !peer.devices.values().any(bare);
             config.peers.push(PeerConfig { node, name: peer.name.clone(), diskful });
             apply(&mut config, &peer.options)?;
-            peer.devices.values().try_for_each(|options| apply(&mut config, options))?;
+            for (volume, options) in &peer.devices {
+                let towards = peer_device(options)?;
+                config.towards.insert((node, VolumeNumber(*volume)), towards);
+            }
         }
         apply(&mut config, &self.options)?;
         Ok(config)
+    }
+}
+
+/// `peer-device-options`.
+fn peer_device(options: &Options) -> Result<PeerDeviceOptions, Bad> {
+    let mut all = PeerDeviceOptions::default();
+    for (name, value) in options {
+        within_bounds(name, value)?;
+        let number = crate::res::number(value, unit_of(name));
+        all.set(name, number.unwrap_or(0).max(0) as u64);
+    }
+    Ok(all)
+}
+
+/// What a bare number of this option counts, in bytes; 1 for what is no size.
+fn unit_of(name: &str) -> i64 {
+    match name {
+        "c-max-rate" | "c-min-rate" | "resync-rate" => 1024,
+        "peer-ack-window" | "c-fill-target" => 512,
+        _ => 1,
     }
 }
 
@@ -186,7 +216,18 @@ fn apply(config: &mut Config, options: &Options) -> Made {
             ("after-sb-0pri" | "after-sb-1pri" | "after-sb-2pri" | "always-asbp", word) => {
                 config.after_sb.set(name, word);
             }
-            ("protocol", "C" | "c") | ("on-io-error", "detach") => {}
+            ("csums-alg", name) => config.csums_alg = Some(name.to_owned()),
+            ("csums-after-crash-only", value) => config.csums_after_crash_only = value == "yes",
+            ("verify-alg", name) => config.verify_alg = Some(name.to_owned()),
+            ("on-io-error", word) => {
+                config.on_io_error = OnIoError::named(word).unwrap_or(OnIoError::Detach);
+            }
+            ("read-balancing", word) => {
+                let named = ReadBalancing::named(word);
+                config.read_balancing = named.unwrap_or(ReadBalancing::PreferLocal);
+            }
+            ("allow-remote-read", value) => config.allow_remote_read = value == "yes",
+            ("protocol", "C" | "c") => {}
             ("fencing", word) => {
                 if let Some(policy) = Fencing::named(word) {
                     config.fencing = policy;
@@ -194,15 +235,13 @@ fn apply(config: &mut Config, options: &Options) -> Made {
             }
             ("allow-two-primaries", "no") => {}
             ("al-updates" | "disk-flushes" | "md-flushes", "yes") => {}
-            ("allow-remote-read", "yes") | ("on-congestion", "block") => {}
+            ("on-congestion", "block") => {}
             (
                 "protocol"
-                | "on-io-error"
                 | "allow-two-primaries"
                 | "al-updates"
                 | "disk-flushes"
                 | "md-flushes"
-                | "allow-remote-read"
                 | "on-congestion",
                 value,
             ) => return Err(Bad::cannot(&format!("do `{name} {value}`"))),
@@ -221,20 +260,20 @@ fn within_bounds(name: &str, value: &str) -> Made {
 }
 
 fn set_number(config: &mut Config, name: &str, value: &str) {
-    let unit = if name == "c-max-rate" { 1024 } else { 1 };
-    let unit = if name == "peer-ack-window" { 512 } else { unit };
-    let Some(number) = crate::res::number(value, unit) else { return };
+    let Some(number) = crate::res::number(value, unit_of(name)) else { return };
     let number = number.max(0) as u64;
     match name {
         "al-extents" => config.al_extents = number as u16,
         "auto-promote-timeout" => config.auto_promote_timeout_ms = number * 100,
-        "c-max-rate" => config.c_max_rate_kib = number,
+        "disk-timeout" => config.disk_timeout_ms = number * 100,
         "ko-count" => config.ko_count = number as u32,
+        "max-buffers" => config.max_buffers = number as u32,
         "max-epoch-size" => config.max_epoch_size = number as u32,
         "peer-ack-delay" => config.peer_ack_delay_ms = number,
         "peer-ack-window" => config.peer_ack_window = number,
         "ping-int" => config.ping_int_ms = number * 1_000,
         "ping-timeout" => config.ping_timeout_ms = number * 100,
+        "rs-discard-granularity" => config.rs_discard_granularity = number as u32,
         "timeout" => config.timeout_ms = number * 100,
         "twopc-retry-timeout" => config.twopc_retry_timeout_ms = number * 100,
         "twopc-timeout" => config.twopc_timeout_ms = number * 100,

@@ -1,6 +1,7 @@
 //! `drbdsetup status` as text.
 
 use super::view::{ConnectionView, DeviceView, PeerDeviceView, ResourceView, yes};
+use drbd::core::Pauses;
 use drbd::state::{ConnState, DiskState, ReplState};
 
 /// What was asked for.
@@ -170,7 +171,7 @@ fn peer_device(lines: &mut Lines, peer: &PeerDeviceView, detail: Detail, single:
         if let Some(done) = peer.done() {
             lines.word(8, &format!(" done:{done:.2}"));
         }
-        if detail.verbose || peer.waits {
+        if detail.verbose || resync_suspended(peer) != "no" {
             lines.word(8, &format!(" resync-suspended:{}", resync_suspended(peer)));
         }
         if detail.statistics {
@@ -193,8 +194,11 @@ fn peer_device(lines: &mut Lines, peer: &PeerDeviceView, detail: Detail, single:
 }
 
 /// `resync-suspended:`
-pub(crate) fn resync_suspended(peer: &PeerDeviceView) -> &'static str {
-    if peer.waits { "dependency" } else { "no" }
+pub(crate) fn resync_suspended(peer: &PeerDeviceView) -> String {
+    let Pauses { user, peer, dependency, other } = peer.pauses;
+    let reasons = [(user, "user"), (peer, "peer"), (dependency || other, "dependency")];
+    let words: Vec<&str> = reasons.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
+    if words.is_empty() { "no".to_owned() } else { words.join(",") }
 }
 
 /// Counters of a peer device.

@@ -67,9 +67,14 @@ fn failure(number: u16) -> &'static str {
         111 => Refusal::DiskTooSmall.text(),
         118 => Refusal::MetadataIo.text(),
         123 => Refusal::DiscardImpossible.text(),
+        133 => Refusal::ResyncAfterCycle.text(),
+        134 => Refusal::PauseIsSet.text(),
+        135 => Refusal::PauseIsClear.text(),
         138 => Refusal::NoDisk.text(),
         150 => Refusal::DataNotCurrent.text(),
         151 => Refusal::NeedStandalone.text(),
+        156 => Refusal::PausedByDependency.text(),
+        157 => Refusal::PausedByPeer.text(),
         OPEN_DISK => "Can not open backing device.",
         MD_INVALID => {
             "No valid meta-data signature found.\n\n\

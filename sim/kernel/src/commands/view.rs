@@ -1,7 +1,7 @@
 //! A resource as the kernel shows it over netlink: what `status`, `events2`, `show` and the waiting
 //! commands read. Sizes are KiB where the tools print them.
 
-use drbd::core::Suspension;
+use drbd::core::{Pauses, Suspension};
 use drbd::ids::NodeId;
 use drbd::state::{ConnState, DiskState, ReplState, Role};
 use std::net::SocketAddr;
@@ -113,8 +113,8 @@ pub struct PeerDeviceView {
     pub client: bool,
     /// The peer says that its data is stable.
     pub stable: bool,
-    /// A resync from here waits for another.
-    pub waits: bool,
+    /// Why a resync stands still, or would.
+    pub pauses: Pauses,
     /// Blocks received from the peer.
     pub received: u64,
     /// Blocks sent to it.

@@ -5,7 +5,7 @@ use crate::commands::args::Args;
 use crate::commands::drbdadm::{CONFIG, Item, plan};
 use crate::commands::shape::{Shape, ShapePeer};
 use crate::commands::view::{ConnectionView, DeviceView, PathView, PeerDeviceView, ResourceView};
-use drbd::core::{Suspension, VolumeView};
+use drbd::core::{Pauses, Suspension, VolumeView};
 use drbd::ids::{NodeId, VolumeNumber};
 use drbd::state::{ConnState, DiskState, ReplState, Role};
 
@@ -176,7 +176,7 @@ impl Host {
                 .engine
                 .as_ref()
                 .is_some_and(|engine| engine.peer_is_stable(node, VolumeNumber(volume))),
-            waits: matches!(repl, ReplState::PausedSyncT | ReplState::PausedSyncS),
+            pauses: towards.as_ref().map_or(Pauses::default(), |towards| towards.pauses),
             received: traffic.0,
             sent: traffic.1,
             out_of_sync: towards.map_or(0, |towards| towards.out_of_sync * KIB),

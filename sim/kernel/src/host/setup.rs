@@ -11,7 +11,7 @@ use crate::commands::texts::{
 };
 use crate::commands::{gi, json, show, status};
 use crate::wire::Wire;
-use drbd::core::config::Config;
+use drbd::core::config::{Config, PeerDeviceOptions};
 use drbd::core::event::Command;
 use drbd::ids::{NodeId, VolumeNumber};
 use drbd::state::{ConnState, DiskState};
@@ -24,11 +24,8 @@ const CANNOT: &[(&str, &str)] = &[
     ("check-resize", "resize a volume"),
     ("del-path", "take a path away"),
     ("new-current-uuid", "make a new current UUID on demand"),
-    ("pause-sync", "pause a resync"),
     ("rename-resource", "rename a resource"),
     ("resize", "resize a volume"),
-    ("resume-sync", "resume a resync"),
-    ("verify", "verify online"),
 ];
 
 /// Runs until this at most, where no end was said.
@@ -46,10 +43,33 @@ fn told(text: &str) -> Begun {
     Begun::Over(Exit::said(format!("{text}\n")))
 }
 
-/// Peers that were deleted come back at the end.
+/// What can be compared: peers that were deleted come back at the end, and the pace towards a peer
+/// may be told in more than one way.
 fn ordered(mut config: Config) -> Config {
     config.peers.sort_by_key(|peer| peer.node);
-    config
+    for peer in &config.peers {
+        for volume in (0..config.volumes.len() as u16).map(VolumeNumber) {
+            let pace = config.pace(peer.node, volume);
+            config.towards.insert((peer.node, volume), pace);
+        }
+    }
+    Config { peer_device: PeerDeviceOptions::default(), ..config }
+}
+
+/// The command that makes one configuration of the other, if there is one.
+fn changed(before: Config, wanted: &Config) -> Option<Command> {
+    let (towards, after) = (before.towards.clone(), before.resync_after.clone());
+    let (now, then) = (wanted.towards.clone(), wanted.resync_after.clone());
+    if *wanted != (Config { towards: now.clone(), resync_after: then.clone(), ..before }) {
+        return None;
+    }
+    let mut paces = now.iter().filter(|(at, options)| towards.get(at) != Some(options));
+    if let Some(((node, volume), options)) = paces.next() {
+        return Some(Command::PeerDeviceOptions(*node, *volume, *options));
+    }
+    let mut volumes = (0..wanted.volumes.len() as u16).map(VolumeNumber);
+    let volume = volumes.find(|volume| after.get(volume) != then.get(volume))?;
+    Some(Command::ResyncAfter(volume, then.get(&volume).copied()))
 }
 
 pub(super) fn missing(what: &str) -> Begun {
@@ -119,6 +139,7 @@ impl Host {
                 self.overrule(command, &args)
             }
             "connect" | "disconnect" | "del-peer" => self.of_connection(command, &args, net, out),
+            "pause-sync" | "resume-sync" | "verify" => self.of_peer_device(command, &args),
             "primary" | "secondary" | "down" | "del-resource" => {
                 self.of_resource(command, &args, net, out)
             }
@@ -391,11 +412,22 @@ impl Host {
         let as_it_is = of.engine.as_ref().map(|engine| Ok(ordered(engine.config().clone())));
         let same = before.is_none_or(|before| before.map(ordered) == wanted)
             || as_it_is.is_some_and(|now| now == wanted);
-        if !same {
-            return over(Err(Bad::cannot("change these options while it is up")), &object);
+        if same {
+            *shape = made;
+            return over(Ok(()), &object);
         }
-        *shape = made;
-        over(Ok(()), &object)
+        let before = shape.config(&of.fixed).map(ordered);
+        let asked = before.ok().zip(wanted.ok()).and_then(|(old, new)| changed(old, &new));
+        let Some(asked) = asked else {
+            return over(Err(Bad::cannot("change these options while it is up")), &object);
+        };
+        if let Command::ResyncAfter(volume, minor) = asked
+            && let Err(bad) = self.may_wait((slot, volume), minor)
+        {
+            return over(Err(bad), &object);
+        }
+        self.slots[slot].shape = Some(made);
+        Begun::Asks(slot, asked, object, After::Nothing)
     }
 
     // ---- what changes something ----
@@ -465,6 +497,10 @@ impl Host {
         }
         if seen.is_some_and(|device| device.client) {
             return over(Err(Bad::cannot("attach a disk to a diskless volume")), &object);
+        }
+        let after = args.option("resync-after").and_then(|minor| minor.parse().ok());
+        if let Err(bad) = self.may_wait((slot, VolumeNumber(volume)), after) {
+            return over(Err(bad), &object);
         }
         if let Some(shape) = self.slots[slot].shape.as_mut() {
             let device = shape.devices.iter_mut().find(|device| device.volume == volume);

@@ -2,7 +2,7 @@
 //! are arrays that answer at once, and time passes only when nothing else is left to do.
 
 use drbd::core::Resource;
-use drbd::core::config::{Config, PeerConfig, VolumeConfig};
+use drbd::core::config::{Config, PeerConfig, PeerDeviceOptions, VolumeConfig};
 use drbd::core::event::{Action, Command, CommandId, Event, IoTag, Lower, Request, RequestId, one};
 use drbd::ids::{Blocks, NodeId, Time, Uuid, VolumeNumber};
 use drbd::page::{Page, Payload};
@@ -48,7 +48,13 @@ pub fn configs(copies: usize, blocks: u64) -> Vec<Config> {
         volumes: vec![VolumeConfig { size: blocks, diskful: true }],
         peers: (0..copies).filter(|other| *other != own).map(peer).collect(),
         // As fast as it goes: what is measured is CPU time.
-        c_max_rate_kib: 4 << 20,
+        peer_device: PeerDeviceOptions {
+            plan_ahead: 0,
+            resync_rate_kib: 4 << 20,
+            min_rate_kib: 0,
+            ..PeerDeviceOptions::default()
+        },
+        max_buffers: 131_072,
         ..Config::new("bench", id(own))
     };
     (0..copies).map(config).collect()

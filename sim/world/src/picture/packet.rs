@@ -23,8 +23,19 @@ pub fn name(packet: &Packet) -> &'static str {
         PeerDagtag { .. } => "P_PEER_DAGTAG",
         PeerAck { .. } => "P_PEER_ACK",
         PeersInSync { .. } => "P_PEERS_IN_SYNC",
+        RsDataRequest { dagtag: None, digest: Some(_), .. } => "P_CSUM_RS_REQUEST",
+        RsDataRequest { dagtag: Some(_), digest: Some(_), .. } => "P_RS_CSUM_DAGTAG_REQ",
+        RsDataRequest { dagtag: None, thin: true, .. } => "P_RS_THIN_REQ",
+        RsDataRequest { dagtag: Some(_), thin: true, .. } => "P_RS_THIN_DAGTAG_REQ",
+        RsIsInSync { .. } => "P_RS_IS_IN_SYNC",
+        RsDeallocated { .. } => "P_RS_DEALLOCATED",
         RsDataRequest { dagtag: None, .. } => "P_RS_DATA_REQUEST",
         RsDataRequest { dagtag: Some(_), .. } => "P_RS_DAGTAG_REQ",
+        OvRequest { dagtag: None, .. } => "P_OV_REQUEST",
+        OvRequest { dagtag: Some(_), .. } => "P_OV_DAGTAG_REQ",
+        OvReply { dagtag: None, .. } => "P_OV_REPLY",
+        OvReply { dagtag: Some(_), .. } => "P_OV_DAGTAG_REPLY",
+        OvResult { .. } => "P_OV_RESULT",
         RsDataReply { .. } => "P_RS_DATA_REPLY",
         NegRsDReply { .. } => "P_NEG_RS_DREPLY",
         RsWriteAck { .. } => "P_RS_WRITE_ACK",
@@ -63,7 +74,13 @@ pub fn text(packet: &Packet) -> String {
         OutOfSync { volume, at } | PeersInSync { volume, at, .. } => {
             format!("/{} {}", volume.0, blocks(at))
         }
-        RsDataRequest { volume, at, .. } => format!("/{} {}", volume.0, blocks(at)),
+        RsDataRequest { volume, at, .. } | OvRequest { volume, at, .. } => {
+            format!("/{} {}", volume.0, blocks(at))
+        }
+        OvResult { volume, at, differs, .. } => {
+            let found = if *differs { "differs" } else { "is the same" };
+            format!("/{} {} {found}", volume.0, blocks(at))
+        }
         Barrier { nr } => format!("epoch {nr}"),
         BarrierAck { nr, set_size } => format!("epoch {nr}, {set_size} writes"),
         Dagtag(dagtag) => dagtag.0.to_string(),
@@ -98,6 +115,7 @@ fn twopc(request: &TwopcRequest) -> String {
             let whom = if to_initiator { "initiator" } else { "target" };
             format!("resync /{} of the {whom}", volume.0)
         }
+        Change::Verify { volume } => format!("verify /{}", volume.0),
         Change::Disk { volume, to } => format!("disk /{} {to}", volume.0),
     };
     format!("{change}, tid {}", request.id.tid)
@@ -114,6 +132,8 @@ pub fn asks(packet: &Packet) -> Option<Cookie> {
         DataRequest { id, .. } => (1, id.0),
         RsDataRequest { id, .. } => (2, id.0),
         RsDataReply { id, .. } => (3, id.0),
+        OvRequest { id, .. } => (7, id.0),
+        OvReply { id, .. } => (8, id.0),
         Barrier { nr } => (4, u64::from(*nr)),
         TwopcPrepare(request) => (5, u64::from(request.id.tid)),
         Ping => (6, 0),
@@ -128,7 +148,10 @@ pub fn answers(packet: &Packet) -> Option<Cookie> {
         WriteAck { id, .. } | NegAck { id } => (0, id.0),
         DataReply { id, .. } | NegDReply { id } => (1, id.0),
         RsDataReply { id, .. } | NegRsDReply { id } => (2, id.0),
+        RsIsInSync { id } | RsDeallocated { id } => (2, id.0),
         RsWriteAck { id } | RsNegAck { id } => (3, id.0),
+        OvReply { id, .. } => (7, id.0),
+        OvResult { id, .. } => (8, id.0),
         BarrierAck { nr, .. } => (4, u64::from(*nr)),
         TwopcVote(id, _) => (5, u64::from(id.tid)),
         PingAck => (6, 0),

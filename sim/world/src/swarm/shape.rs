@@ -89,6 +89,18 @@ fn disk(luck: &mut Luck) -> Disk {
     }
 }
 
+/// How resyncs go. With DRBD's defaults a copy is behind for as long as applications write, and an
+/// idle one takes minutes to get up to speed: whoever wants it whole soon says so.
+fn pace(luck: &mut Luck) -> Vec<(&'static str, u64)> {
+    let mut all = vec![("c-min-rate", one(luck, &[0, 20_480, 102_400])), ("resync-rate", 20_480)];
+    match luck.below(4) {
+        0 => all.push(("c-plan-ahead", 0)),
+        1 => all.extend([("c-fill-target", 0), ("c-delay-target", one(luck, &[5, 10]))]),
+        _ => all.push(("c-fill-target", one(luck, &[2_048, 20_480]))),
+    }
+    all
+}
+
 fn options(luck: &mut Luck, lean: &Lean) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     let mut set = |name: &str, value: String| drop(all.insert(name.to_owned(), value));
@@ -118,6 +130,9 @@ fn options(luck: &mut Luck, lean: &Lean) -> BTreeMap<String, String> {
     }
     if luck.below(5) == 0 {
         set("twopc-timeout", "50".to_owned());
+    }
+    for (name, value) in pace(luck) {
+        set(name, value.to_string());
     }
     all
 }

@@ -45,6 +45,9 @@ fn digest(notice: &Notice) -> [u64; 3] {
             };
             [13, about, (*handler as u64) << 16 | ran]
         }
+        Notice::VerifyDone { node, volume, found, left } => {
+            [14, (node.index() as u64) << 16 | u64::from(volume.0), found << 32 | left]
+        }
         Notice::Note(text) => [12, text.len() as u64, 0],
     }
 }

@@ -1,6 +1,7 @@
 //! DRBD options of a scenario, in DRBD's units, into the engine's configuration.
 
-use drbd::core::config::{Config, Fencing, OnLoss, Quorum, RrConflict};
+use drbd::core::config::{Config, Fencing, OnIoError, OnLoss, Quorum, ReadBalancing, RrConflict};
+use drbd::ids::VolumeNumber;
 use std::collections::BTreeMap;
 
 /// Applies the options; unknown names and values have been refused when the scenario was read, and
@@ -16,22 +17,30 @@ fn set(config: &mut Config, name: &str, value: &str) {
     match name {
         "al-extents" => config.al_extents = number as u16,
         "auto-promote-timeout" => config.auto_promote_timeout_ms = number * 100,
-        "c-max-rate" => config.c_max_rate_kib = number,
+        "disk-timeout" => config.disk_timeout_ms = number * 100,
         "ko-count" => config.ko_count = number as u32,
         "max-epoch-size" => config.max_epoch_size = number as u32,
+        "max-buffers" => config.max_buffers = number as u32,
         "max-peers" => config.max_peers = number as u8,
         "peer-ack-delay" => config.peer_ack_delay_ms = number,
         "peer-ack-window" => config.peer_ack_window = number,
         "ping-int" => config.ping_int_ms = number * 1_000,
         "ping-timeout" => config.ping_timeout_ms = number * 100,
+        "resync-after" => {
+            let volumes = (0..config.volumes.len() as u16).map(VolumeNumber);
+            config.resync_after = volumes.map(|volume| (volume, number as u32)).collect();
+        }
         "quorum" => config.quorum = Quorum::Count(number as u8),
         "quorum-minimum-redundancy" => {
             config.quorum_minimum_redundancy = Quorum::Count(number as u8);
         }
+        "rs-discard-granularity" => config.rs_discard_granularity = number as u32,
         "timeout" => config.timeout_ms = number * 100,
         "twopc-retry-timeout" => config.twopc_retry_timeout_ms = number * 100,
         "twopc-timeout" => config.twopc_timeout_ms = number * 100,
-        _ => {}
+        _ => {
+            config.peer_device.set(name, number);
+        }
     }
 }
 
@@ -60,6 +69,17 @@ fn set_word(config: &mut Config, name: &str, value: &str) {
         "on-suspended-primary-outdated" => config.force_secondary = value == "force-secondary",
         "quorum" => config.quorum = votes(value),
         "quorum-minimum-redundancy" => config.quorum_minimum_redundancy = votes(value),
+        "csums-after-crash-only" => config.csums_after_crash_only = value == "yes",
+        "csums-alg" => config.csums_alg = Some(value.to_owned()),
+        "verify-alg" => config.verify_alg = Some(value.to_owned()),
+        "allow-remote-read" => config.allow_remote_read = value == "yes",
+        "on-io-error" => {
+            config.on_io_error = OnIoError::named(value).unwrap_or(OnIoError::Detach);
+        }
+        "read-balancing" => {
+            let named = ReadBalancing::named(value);
+            config.read_balancing = named.unwrap_or(ReadBalancing::PreferLocal);
+        }
         "rr-conflict" => {
             if let Some(policy) = RrConflict::named(value) {
                 config.rr_conflict = policy;

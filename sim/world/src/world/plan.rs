@@ -332,6 +332,7 @@ impl World {
             Do::DiskStall { host, lasts } => {
                 let host = self.host_named(host);
                 self.hosts[host].disk_mut().stall(now, now + Span(*lasts));
+                self.may_time_out(host, *lasts);
             }
             Do::BitRot { host, resource, blocks } => {
                 let (host, at) = (self.host_named(host), self.resource_named(resource));
@@ -360,6 +361,16 @@ impl World {
             ledger.distrust(Resource::id(node));
         }
         Some(resource.nodes[node].slot)
+    }
+
+    /// A disk stands still for so long, in ns: `disk-timeout` may have copies let go of it.
+    fn may_time_out(&mut self, host: usize, lasts: u64) {
+        for resource in &mut self.resources {
+            let Some(node) = resource.node_on(host) else { continue };
+            let engine = self.hosts[host].engine(resource.nodes[node].slot);
+            let limit = engine.map_or(0, |engine| engine.config().disk_timeout_ms);
+            resource.nodes[node].was_broken |= limit > 0 && lasts / 1_000_000 >= limit;
+        }
     }
 
     fn repair(&mut self, host: usize, at: usize) {
