@@ -76,11 +76,44 @@ fn whatever_a_seed_varies_reads() {
 fn the_table_of_incidents_names_every_file() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(root.join("COVERAGE.md")).expect("the table");
-    let rows = text.lines().filter(|line| line.starts_with("| "));
-    let cells: Vec<&str> = rows.filter_map(|row| row.split('|').nth(2)).collect();
-    let named: BTreeSet<&str> =
-        cells.iter().flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let (text, _) = text.split_once(UPSTREAM).expect("LINBIT's tests");
+    let cells = second_column(text);
+    let named: BTreeSet<&str> = cells.iter().flat_map(|cell| in_backticks(cell)).collect();
     let files: BTreeSet<&str> = BUILTIN.iter().map(scenarios::Builtin::family_and_name).collect();
     assert_eq!(named, files, "COVERAGE.md and the folders differ");
     assert!(cells.iter().all(|cell| !cell.trim().is_empty()), "a row without file and reason");
+}
+
+/// Where the names of LINBIT's tests begin.
+const UPSTREAM: &str = "## LINBIT's tests";
+
+fn second_column(text: &str) -> Vec<&str> {
+    let rows = text.lines().filter(|line| line.starts_with("| "));
+    rows.filter_map(|row| row.split('|').nth(2)).collect()
+}
+
+fn in_backticks(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+/// What plays LINBIT's tests is there: a scenario, or a function that is a test of the engine.
+#[test]
+fn what_plays_linbits_tests_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join("COVERAGE.md")).expect("the table");
+    let (_, text) = text.split_once(UPSTREAM).expect("LINBIT's tests");
+    let files: BTreeSet<&str> = BUILTIN.iter().map(scenarios::Builtin::family_and_name).collect();
+    let mut played = 0;
+    for name in second_column(text).into_iter().flat_map(in_backticks) {
+        let Some((file, test)) = name.split_once("::") else {
+            assert!(files.contains(name) || name.starts_with("cargo "), "no scenario {name}");
+            continue;
+        };
+        let path = root.join("../nodes/drbd/tests").join(file);
+        let code = std::fs::read_to_string(&path).unwrap_or_else(|_| panic!("no file {file}"));
+        let found = code.contains(&format!("#[test]\nfn {test}()"));
+        assert!(found, "{file} has no test {test}");
+        played += 1;
+    }
+    assert!(played > 50, "{played}");
 }

@@ -4,6 +4,7 @@
 //! I/O, clock, randomness or async inside. [`meta`] is the on-disk format (v09). A host's glue (the
 //! simulator's kernel today) carries out the actions and feeds the events.
 
+pub mod bitmap_code;
 pub mod core;
 pub mod ids;
 pub mod meta;

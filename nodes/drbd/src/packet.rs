@@ -30,6 +30,8 @@ impl UuidFlags {
     pub const CRASHED_PRIMARY: u64 = 0x2;
     /// The sender's disk is Inconsistent.
     pub const INCONSISTENT: u64 = 0x4;
+    /// Copies that were just created are all the same as the sender's.
+    pub const SKIP_INITIAL_SYNC: u64 = 0x8;
     /// The packet announces a new data generation.
     pub const NEW_DATAGEN: u64 = 0x10;
     /// The sender is Primary or has no Primary neighbour.
@@ -46,6 +48,9 @@ impl UuidFlags {
     pub const PRIMARY_LOST_QUORUM: u64 = 0x400;
     /// The sender is SyncTarget of another node.
     pub const SYNC_TARGET: u64 = 0x800;
+    /// The bitmap UUIDs list the generation that the day0 slot counts from, under the node id in
+    /// the highest byte.
+    pub const HAS_UNALLOC: u64 = 0x1000;
     /// The sender's host went down without a clean detach, and the copy was not compared since: it
     /// may lack what it had not flushed. (Not DRBD's; a kernel ignores it.)
     pub const UNCLEAN: u64 = 1 << 32;
@@ -60,6 +65,9 @@ impl UuidFlags {
 pub struct Uuids {
     /// Current UUID; while SyncTarget of another node the one of that source ("resolved").
     pub current: Uuid,
+    /// The generation that the sender really has: while SyncTarget the one that it is leaving.
+    /// (DRBD lists it in the slot of the receiver.)
+    pub held: Uuid,
     /// The sender's out-of-sync bits towards the receiver.
     pub dirty_bits: u64,
     /// See [`UuidFlags`].
@@ -138,7 +146,12 @@ pub enum Change {
         /// The initiator is the one that is overwritten (`invalidate`).
         to_initiator: bool,
     },
-    /// The initiator's disk changes (attach and graceful detach).
+    /// The initiator makes a new current UUID on an administrator's word. (DRBD asks nobody.)
+    NewCurrent {
+        /// Volume.
+        volume: VolumeNumber,
+    },
+    /// The initiator's disk changes (graceful detach, outdate).
     Disk {
         /// Volume.
         volume: VolumeNumber,

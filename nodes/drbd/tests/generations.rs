@@ -17,6 +17,7 @@ fn id(node: u8) -> NodeId {
 fn said(current: Uuid, slots: [(NodeId, Uuid); 2], history: &[Uuid]) -> Uuids {
     Uuids {
         current,
+        held: current,
         dirty_bits: 0,
         flags: UuidFlags(0),
         node_mask: NodeMask::NONE,
@@ -131,6 +132,14 @@ const TABLE: &[Rule] = &[
     ("just-created-both", |f| Facts::fresh(f.scur()) && Facts::fresh(f.pcur()), |_| Outcome::None),
     ("just-created-self", |f| Facts::fresh(f.scur()), |_| Outcome::Target(Bits::All)),
     ("just-created-peer", |f| Facts::fresh(f.pcur()), |_| Outcome::Source(Bits::All)),
+    (
+        "missed-finish",
+        |f| {
+            let remembers = |uuids, node| Facts::slot(uuids, node) != 0;
+            f.scur() == f.pcur() && remembers(f.mine, f.peer) != remembers(f.theirs, f.me)
+        },
+        |_| Outcome::None,
+    ),
     ("both-off", |f| f.scur() == f.pcur(), |_| Outcome::None),
     // Ours: each remembers the other's generation as the one that fell behind. DRBD's order of
     // rules makes both the target.
@@ -300,7 +309,7 @@ fn nothing_that_is_said_makes_the_two_ends_disagree() {
         DiskState::Negotiating,
     ];
     let pairs = left.len() as u64 * right.len() as u64;
-    let per_side = 16 * disks.len() as u64 * 2 * 2 * 2 * 3;
+    let per_side = 16 * disks.len() as u64 * 2 * 2 * 2 * 3 * 2 * 4 * 2;
     let space = pairs * per_side * per_side;
     let stride = 999_999_937 % space;
     let mut at = 0u64;
@@ -318,6 +327,9 @@ fn nothing_that_is_said_makes_the_two_ends_disagree() {
         for uuids in &mut said {
             uuids.flags.0 = flags(pick(16));
             uuids.dirty_bits = [0, 7][pick(2)];
+            if pick(2) == 1 {
+                uuids.held = [GENERATIONS[pick(4)], Uuid::JUST_CREATED][pick(2)];
+            }
             facts.push((
                 disks[pick(5)],
                 pick(2) == 1,
@@ -332,5 +344,61 @@ fn nothing_that_is_said_makes_the_two_ends_disagree() {
             })
             .collect();
         both_ends(&sides[0], &sides[1]);
+    }
+}
+
+/// Goal: with equal generations the better disk is the source if one is Inconsistent, or if crashes
+/// or a lost quorum decide; two copies that are Outdated, or Consistent and UpToDate, are as good
+/// as each other (resync-based-on-disk-states; two nodes Outdated after a resync: fixed in 9.0.28).
+/// Method: all disks, with and without a rule that decides.
+#[test]
+fn equal_generations_are_decided_by_disk_states() {
+    use DiskState::{Consistent, Inconsistent, Outdated, UpToDate};
+    let disks = [Inconsistent, Outdated, Consistent, UpToDate];
+    for (mine, theirs) in disks.into_iter().flat_map(|mine| disks.map(|theirs| (mine, theirs))) {
+        for crashed in [false, true] {
+            let slots = |other| [(id(other), Uuid::NONE), (id(2), Uuid::NONE)];
+            let mut left = said(GENERATIONS[0], slots(1), &[]);
+            left.flags.0 = if crashed { UuidFlags::CRASHED_PRIMARY } else { 0 };
+            let right = said(GENERATIONS[0], slots(0), &[]);
+            let a = Side { disk: mine, ..side(0, &left) };
+            let b = Side { disk: theirs, ..side(1, &right) };
+            let (verdict, _) = both_ends(&a, &b);
+            let rank = |disk: DiskState| disk.min(Consistent);
+            let differ = rank(mine) != rank(theirs);
+            let one_bad = (mine == Inconsistent) != (theirs == Inconsistent);
+            let source = match crashed {
+                true => Some(if differ { mine > theirs } else { true }),
+                false => one_bad.then_some(mine > theirs),
+            };
+            let wanted = match source {
+                None => Outcome::None,
+                Some(true) => Outcome::Source(Bits::Use),
+                Some(false) => Outcome::Target(Bits::Use),
+            };
+            assert_eq!(verdict.outcome, wanted, "{mine} {theirs} crashed: {crashed}");
+        }
+    }
+}
+
+/// Goal: a target that presents its source's generation is resynced by the bits that lead from what
+/// it has: those of its own slot, of another one (day0's, too), or all. Method: every generation
+/// that it may have, against slots for it and for a third node.
+#[test]
+fn a_target_of_another_is_judged_by_what_it_has() {
+    let [current, old, older, day0] = GENERATIONS;
+    for held in [current, old, older, day0, Uuid::JUST_CREATED, Uuid(0x9999)] {
+        let source = said(current, [(id(1), old), (id(5), day0)], &[older]);
+        let mut target = said(current, [(id(0), Uuid::NONE), (id(2), Uuid::NONE)], &[]);
+        target.held = held;
+        target.flags.0 = UuidFlags::SYNC_TARGET;
+        let a = side(0, &source);
+        let b = Side { disk: DiskState::Inconsistent, ..side(1, &target) };
+        let bits = match held {
+            uuid if uuid == current || uuid == old => Bits::Use,
+            uuid if uuid == day0 => Bits::CopyOf(id(5)),
+            _ => Bits::All,
+        };
+        assert_eq!(both_ends(&a, &b).0.outcome, Outcome::Source(bits), "{held:?}");
     }
 }

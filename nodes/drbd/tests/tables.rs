@@ -15,7 +15,15 @@ const OLDEST: Uuid = Uuid(0x3000);
 
 fn uuids(current: Uuid, flags: u64, dirty_bits: u64) -> Uuids {
     let (node_mask, flags) = (NodeMask::default(), UuidFlags(flags));
-    Uuids { current, dirty_bits, flags, node_mask, bitmap: Vec::new(), history: Vec::new() }
+    Uuids {
+        current,
+        held: current,
+        dirty_bits,
+        flags,
+        node_mask,
+        bitmap: Vec::new(),
+        history: Vec::new(),
+    }
 }
 
 fn id(node: u8) -> NodeId {

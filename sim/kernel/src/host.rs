@@ -115,6 +115,11 @@ pub enum Administered {
     /// `invalidate` here or `invalidate-remote` elsewhere, begun: the copy of this node is thrown
     /// away.
     Invalidate(NodeId),
+    /// `new-current-uuid`, done
+    NewCurrentUuid {
+        /// `--clear-bitmap` or `--force-resync`: this copy is good whatever it holds.
+        initial: bool,
+    },
     /// `forget-peer`, done
     ForgetPeer(NodeId),
 }

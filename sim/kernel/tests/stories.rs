@@ -56,3 +56,8 @@ fn waiting_commands() {
 fn lvm_beside_drbd() {
     check("lvm");
 }
+
+#[test]
+fn generations_on_demand() {
+    check("new-current-uuid");
+}

@@ -1,12 +1,11 @@
-//! What administrators ask for beside connecting and roles: `outdate`, `invalidate`,
+//! What administrators ask for beside connecting, roles and disks: `invalidate`,
 //! `invalidate-remote`, `forget-peer`, `connect --discard-my-data`.
 
 use super::Resource;
 use super::event::{Action, CommandId, Refusal};
 use super::parts::Conn;
 use super::twopc::Purpose;
-use crate::ids::{NodeId, Uuid, VolumeNumber};
-use crate::meta::PeerFlags;
+use crate::ids::{NodeId, VolumeNumber};
 use crate::state::{ConnState, DiskState, ReplState, Role};
 
 impl Resource {
@@ -153,14 +152,11 @@ impl Resource {
             }
             if let Some(slot) = self.devices[v].slot(node) {
                 let device = &mut self.devices[v];
+                device.write_set_bits(slot);
                 device.bitmaps[slot].reset();
-                device.bm_dirty.extend(device.layout.bitmap_pages(0, device.size - 1));
             }
-            self.devices[v].md.set_bitmap_uuid(node, Uuid::NONE);
-            let peer = self.devices[v].md.peer_mut(node);
-            peer.bitmap_index = None;
-            peer.flags = PeerFlags(0);
-            peer.dagtag = 0;
+            let me = self.me();
+            self.devices[v].md.forget(me, node);
             self.touch_md(v);
             self.write_bitmap(v);
         }

@@ -52,6 +52,7 @@ impl Device {
             predecessor: None,
             untold: None,
             abandoned: None,
+            founding: None,
             quorum: config.quorum == super::config::Quorum::Off,
             new_uuid: false,
             new_session: false,
@@ -69,14 +70,13 @@ impl Device {
     }
 }
 
-/// Bitmap slots in the order of node ids: every node with a disk but this one.
+/// Bitmap slots in the order of node ids: every node with a disk but this one. A new peer gets one
+/// that nobody had, with what was written since day0.
 pub(super) fn assign_slots(config: &Config, md: &mut Superblock) {
-    let peers = config.peers.iter().filter(|peer| peer.diskful);
-    for (index, peer) in (0u8..).zip(peers) {
+    for peer in config.peers.iter().filter(|peer| peer.diskful) {
+        let free = md.free_slots().next();
         let slot = md.peer_mut(peer.node);
-        if slot.bitmap_index.is_none() && index < config.max_peers {
-            slot.bitmap_index = Some(index);
-        }
+        slot.bitmap_index = slot.bitmap_index.or(free);
         slot.flags.put(PeerFlags::NODE_EXISTS, true);
         slot.flags.put(PeerFlags::DEVICE_SEEN, true);
     }
@@ -223,6 +223,7 @@ impl Resource {
     fn mark_attached(&mut self, v: usize) {
         let me = self.me();
         let size = self.devices[v].size;
+        self.distrust_day0(v);
         assign_slots(&self.config, &mut self.devices[v].md);
         let device = &mut self.devices[v];
         device.md.node = Some(me);
@@ -459,6 +460,7 @@ impl Resource {
     fn abandoned(&mut self, work: Work) {
         match work {
             Work::Promoted => self.promoted_durable(),
+            Work::Founded(v) => self.founding_failed(v),
             Work::Detached(_, Some(id)) => self.out.push(Action::Reply(id, Ok(()))),
             _ => {}
         }
@@ -490,7 +492,7 @@ impl Resource {
         self.finish_down();
     }
 
-    /// Own UUIDs as a peer should see them.
+    /// Bitmap UUIDs of the nodes that this copy has a bitmap slot for.
     pub(super) fn slots_listed(&self, v: usize) -> Vec<(NodeId, Uuid)> {
         let md = &self.devices[v].md;
         NodeId::all()

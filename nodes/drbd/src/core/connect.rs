@@ -9,7 +9,7 @@ use super::parts::{Conn, Greeting, Offer, PeerDevice};
 use super::points::reach;
 use super::split_brain;
 use crate::ids::{Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
-use crate::meta::MdFlags;
+use crate::meta::{MdFlags, PeerSlot};
 use crate::packet::{Packet, PeerState, Sizes, UuidFlags, Uuids};
 use crate::state::{ConnState, DiskState, ReplState, Role};
 use std::sync::Arc;
@@ -40,13 +40,15 @@ impl Resource {
         if resolved.is_some() {
             flags |= UuidFlags::SYNC_TARGET;
         }
+        flags |= self.day0_flags(v);
         Uuids {
             current: resolved.unwrap_or(device.md.current),
+            held: device.md.current,
             dirty_bits: device.weight(conn.node),
             flags: UuidFlags(flags),
             node_mask: self.primaries_beside(c),
             bitmap: match conn.config.diskful {
-                true => self.slots_listed(v),
+                true => self.uuids_listed(v),
                 false => self.slots_settled(v),
             },
             history: device.md.history.iter().copied().filter(|h| !h.is_none()).collect(),
@@ -57,7 +59,7 @@ impl Resource {
     /// that this one has bits for, is not listed, which means unknown: before the two have
     /// compared, nobody is to take them for the same.
     fn slots_settled(&self, v: usize) -> Vec<(NodeId, Uuid)> {
-        let mut slots = self.slots_listed(v);
+        let mut slots = self.uuids_listed(v);
         slots.retain(|(node, uuid)| {
             let away = self.conn_of(*node).is_none_or(|c| !self.conns[c].connected());
             !(away && uuid.is_none() && self.devices[v].weight(*node) > 0)
@@ -81,6 +83,15 @@ impl Resource {
     /// Tells connected peers the UUIDs of a volume: who is in sync with whom changed.
     pub(super) fn tell_uuids(&mut self, v: usize, except: Option<usize>) {
         for c in (0..self.conns.len()).filter(|c| Some(*c) != except) {
+            self.tell_uuids_to(c, v);
+        }
+    }
+
+    /// Nodes without a disk may have been told that this copy and another have yet to compare.
+    fn tell_clients(&mut self, v: usize) {
+        for c in
+            (0..self.conns.len()).filter(|c| !self.conns[*c].config.diskful).collect::<Vec<_>>()
+        {
             self.tell_uuids_to(c, v);
         }
     }
@@ -170,6 +181,8 @@ impl Resource {
         }
         if flags.has(UuidFlags::RESYNC) {
             self.conns[c].volumes[v].await_state = true;
+        } else if flags.has(UuidFlags::SKIP_INITIAL_SYNC) {
+            self.skip_initial_sync(c, v, &uuids);
         } else if flags.has(UuidFlags::NEW_DATAGEN) {
             self.learn_generation(c, v, uuids.current, uuids.node_mask);
         } else {
@@ -197,8 +210,8 @@ impl Resource {
             self.may_have_caught_up(v, node);
             let syncing =
                 self.conn_of(node).is_some_and(|n| self.conns[n].volumes[v].repl.is_sync());
-            let slot = self.devices[v].md.peer(node).bitmap_uuid;
-            if syncing || slot.is_none() {
+            let PeerSlot { bitmap_uuid: slot, bitmap_index, .. } = *self.devices[v].md.peer(node);
+            if syncing || slot.is_none() || bitmap_index.is_none() {
                 continue;
             }
             self.devices[v].md.set_bitmap_uuid(node, Uuid::NONE);
@@ -227,6 +240,7 @@ impl Resource {
             // A diskless peer presents the generation that it sees.
             let uuids = Uuids {
                 current: uuid,
+                held: uuid,
                 dirty_bits: 0,
                 flags: UuidFlags(0),
                 node_mask: NodeMask::NONE,
@@ -802,6 +816,9 @@ impl Resource {
         if self.conns[c].role == Role::Primary {
             let others = self.conns.iter_mut().flat_map(|conn| &mut conn.volumes);
             others.for_each(|pd| pd.reconcile = false);
+            // What was asked before says nothing about its writes. (That it is Primary may have
+            // been known through others.)
+            self.forget_flushes();
             // Others want to know that this copy receives its writes.
             (0..self.devices.len()).for_each(|v| self.tell_uuids(v, Some(c)));
         }
@@ -886,6 +903,7 @@ impl Resource {
             let vouched = self.conns[c].volumes[v].agreed && !uuids.flags.has(UuidFlags::UNCLEAN);
             self.devices[v].unclean &= !vouched;
         }
+        self.tell_clients(v);
         if self.quirk("equal-uuids-drop-bits")
             && let Some(slot) = self.devices[v].slot(node)
         {

@@ -1,5 +1,6 @@
 //! What goes into [`Resource::step`](super::Resource::step) and what comes out.
 
+use super::config::PeerConfig;
 use crate::ids::{Blocks, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use crate::packet::Packet;
 use crate::page::{Page, Payload};
@@ -161,10 +162,25 @@ pub enum Command {
     Invalidate(VolumeNumber, Option<NodeId>),
     /// Have a peer copy everything anew from here.
     InvalidateRemote(VolumeNumber, NodeId),
+    /// `new-peer`: a peer that the resource came up without; StandAlone until it is connected to.
+    NewPeer(PeerConfig),
+    /// `new-current-uuid`: a new data generation.
+    NewCurrentUuid(VolumeNumber, InitialSync),
     /// Forget a peer that is gone for good: its bitmap slot is free from then on.
     ForgetPeer(NodeId),
     /// `down`: disconnect and detach everything; the resource goes away with the reply.
     Down,
+}
+
+/// What `new-current-uuid` makes of the initial sync of copies that were just created.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum InitialSync {
+    /// Nothing is said: no peer may be connected.
+    Unsaid,
+    /// `--clear-bitmap`: they are taken as identical.
+    Skip,
+    /// `--force-resync`: they are overwritten with this node's.
+    Force,
 }
 
 /// Why a command, an open or a state change was refused: DRBD's codes. Negative ones are `SS_`, of

@@ -41,7 +41,7 @@ impl Resource {
 
     /// Starts a generation if one is due. `true`: requests have to wait for it.
     pub(super) fn need_generation(&mut self) -> bool {
-        if self.generation != Generation::Idle {
+        if self.generation != Generation::Idle || self.twopc.awaits_new_current() {
             return true;
         }
         for v in 0..self.devices.len() {
@@ -117,11 +117,16 @@ impl Resource {
         }
         self.conns.iter().any(|conn| conn.greeting.as_ref().is_some_and(|g| g.sent))
             || self.conns.iter().any(|conn| conn.volumes.iter().any(|pd| pd.offered.is_some()))
+            || self.is_founding()
     }
 
     /// A generation that is not durable here is not to be shown to anybody.
     pub(super) fn generation_is_young(&self) -> bool {
-        matches!(self.generation, Generation::Durable(_))
+        matches!(self.generation, Generation::Durable(_)) || self.is_founding()
+    }
+
+    pub(super) fn generation_is_underway(&self) -> bool {
+        self.generation != Generation::Idle
     }
 
     pub(super) fn make_generation(&mut self) {
@@ -307,7 +312,7 @@ impl Resource {
     /// taken back.
     pub(super) fn take_back_generation(&mut self) {
         self.asserts = false;
-        if !self.generation_is_young() {
+        if !matches!(self.generation, Generation::Durable(_)) {
             return;
         }
         reach!(self, UuidTakenBack);
@@ -384,6 +389,10 @@ impl Resource {
         if self.devices[v].new_session && self.conns.iter().any(|conn| !conn.connected()) {
             return true;
         }
+        if self.is_on_day0(v) {
+            reach!(self, NewUuidDay0);
+            return true;
+        }
         let weak = self.weak_nodes(v);
         if self.devices[v].disk == DiskState::UpToDate {
             let caught_up = |conn: &Conn| !conn.connected() && conn.volumes[v].caught_up;
@@ -416,7 +425,9 @@ impl Resource {
                 md.set_bitmap_uuid(node, uuid);
             }
         }
+        let me = self.me();
         let md = &mut self.devices[v].md;
+        md.leave_day0(me, old);
         md.current = uuid;
         md.push_history(old);
         // What was written without quorum belongs to the generation before. (DRBD keeps the flag.)

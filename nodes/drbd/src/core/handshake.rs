@@ -137,7 +137,13 @@ fn by_uuids(me: &Side, peer: &Side) -> Verdict {
         (false, false) => {}
     }
     if mine.same(theirs) {
-        return equal(me, peer);
+        let verdict = equal(me, peer);
+        return match verdict.outcome {
+            Outcome::None if missed_finish(me, peer) => {
+                Verdict { rule: "missed-finish", ..verdict }
+            }
+            _ => verdict,
+        };
     }
     let use_bits = Bits::Use;
     // Each was once the other's source: neither slot says which of them went on. (DRBD would make
@@ -178,6 +184,20 @@ fn by_uuids(me: &Side, peer: &Side) -> Verdict {
         return verdict("history-both", Outcome::SplitBrain(false));
     }
     verdict("unrelated-data", Outcome::Unrelated)
+}
+
+/// Did a resync end that just one of them heard the end of? The target has the source's generation,
+/// and nothing that the source should have; the source still remembers where the target was.
+/// Without bits there is nothing to do but to forget that (protocol 124); with bits they decide as
+/// they do between any equals. (DRBD has them copied again from the source, also if it crashed
+/// meanwhile.)
+fn missed_finish(me: &Side, peer: &Side) -> bool {
+    let remembers = |side: &Side, other: &Side| {
+        let slot = side.slot(other.node);
+        !slot.is_none() && !slot.same(side.uuids.current)
+    };
+    let resolved = me.has(UuidFlags::SYNC_TARGET) || peer.has(UuidFlags::SYNC_TARGET);
+    !resolved && remembers(me, peer) != remembers(peer, me)
 }
 
 /// Equal current UUIDs: crashes and lost quorum decide.
@@ -245,12 +265,22 @@ fn by_disk_state(me: &Side, peer: &Side, verdict: Verdict) -> Verdict {
     }
     let source = rank(me.disk) > rank(peer.disk);
     let (from, to) = if source { (me, peer) } else { (peer, me) };
-    // A target that syncs from somebody else presented that node's generation: its bits count only
-    // if the source keeps a slot for what the target really holds.
-    let untracked = to.has(UuidFlags::SYNC_TARGET) && from.slot(to.node).is_none();
-    let bits = if untracked { Bits::All } else { Bits::Use };
+    let bits = bits_towards(from, to);
     let outcome = if source { Outcome::Source(bits) } else { Outcome::Target(bits) };
     Verdict { rule: "disk-states", outcome }
+}
+
+/// A target that syncs from somebody else presented that node's generation: which bits lead from
+/// what it really holds to what the source has? (Its own slot of the source's was taken whatever
+/// it stood for: fixed in 9.0.29, 9.1.2.)
+fn bits_towards(from: &Side, to: &Side) -> Bits {
+    let held = to.uuids.held;
+    match from.slot_holding(held, to.node) {
+        _ if !to.has(UuidFlags::SYNC_TARGET) || held.same(from.uuids.current) => Bits::Use,
+        _ if !held.is_fresh() && from.slot(to.node).same(held) => Bits::Use,
+        Some(node) => Bits::CopyOf(node),
+        None => Bits::All,
+    }
 }
 
 /// Equal generations and yet bits are set: writes that one side has and the other may lack. Who is

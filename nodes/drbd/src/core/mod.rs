@@ -7,9 +7,10 @@
 //! links and handshakes, `leave` their end for good, `twopc` cluster-wide changes, `role` promotion
 //! and demotion, `force` what `--force` takes for granted, `fence` peers that cannot be seen,
 //! `handlers` programs of the administrator, `pulse` a Primary that stood still, `generation` new
-//! data generations, `admin` what else administrators ask for, `clamp` which states go together,
-//! `history` what the bugs of DRBD's history do that can be put back, `status` what follows from
-//! every change.
+//! data generations, `new_current` those that an administrator asks for, `day0` the one that copies
+//! are preset with, `objects` peers that come later, `admin` what else administrators ask for,
+//! `clamp` which states go together, `history` what the bugs of DRBD's history do that can be put
+//! back, `status` what follows from every change.
 
 pub mod activity_log;
 mod admin;
@@ -20,6 +21,7 @@ mod clamp;
 pub mod config;
 mod connect;
 mod connection;
+mod day0;
 mod detach;
 pub mod event;
 mod fence;
@@ -33,6 +35,8 @@ pub mod handshake;
 mod history;
 mod leave;
 mod locks;
+mod new_current;
+mod objects;
 mod parts;
 pub mod points;
 mod pulse;
@@ -292,6 +296,7 @@ impl Resource {
             Work::ResyncActive(key) => self.resync_active(key),
             Work::ResyncRead(key) => self.resync_read(key),
             Work::Generation => self.generation_durable(),
+            Work::Founded(v) => self.founded(v),
             Work::Promoted => self.promoted_durable(),
             Work::Attached(v) => self.attached(v),
             Work::SyncTarget(c, v) => self.sync_target_durable(c, v),
@@ -327,6 +332,8 @@ impl Resource {
             Invalidate(volume, from) => self.invalidate(id, volume, from),
             InvalidateRemote(volume, node) => self.invalidate_remote(id, volume, node),
             ForgetPeer(node) => self.forget_peer(id, node),
+            NewPeer(peer) => self.new_peer(id, peer),
+            NewCurrentUuid(volume, initial) => self.new_current_by_command(id, volume, initial),
             Down => self.go_down(id),
         }
     }

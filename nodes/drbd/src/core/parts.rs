@@ -38,6 +38,8 @@ pub(super) enum Work {
     ResyncRead(usize),
     /// The metadata of a new generation is durable.
     Generation,
+    /// The metadata of a generation that an administrator asked for is durable (volume).
+    Founded(usize),
     /// PRIMARY_IND is durable.
     Promoted,
     /// AL_CLEAN is gone from the superblock: the volume is attached.
@@ -121,6 +123,8 @@ pub(super) struct Device {
     pub predecessor: Option<Uuid>,
     /// A generation that was given up because nobody could confirm it; a peer may have it yet.
     pub abandoned: Option<Uuid>,
+    /// A generation that an administrator asked for and that waits for its superblock.
+    pub founding: Option<super::new_current::Founding>,
     pub quorum: bool,
     /// A new current UUID is due before the next request.
     pub new_uuid: bool,

@@ -123,12 +123,13 @@ impl Resource {
         if req.device_birth != self.devices[v].birth {
             return self.peer_write_done(key, false);
         }
-        let lower = match &req.payload {
+        self.written_since_day0(v, at);
+        let lower = match &self.peer_reqs[key].payload {
             Some(payload) => Lower::Write {
                 start: at.start,
                 payload: payload.clone(),
                 preflush: false,
-                fua: req.fua,
+                fua: self.peer_reqs[key].fua,
             },
             None => Lower::Discard(at),
         };

@@ -194,6 +194,7 @@ impl Resource {
         req.since = self.now;
         self.log.push_back(key);
         if self.devices[v].has_disk() {
+            self.written_since_day0(v, at);
             let lower = match &self.reqs[key].request {
                 Request::Write { start, payload, fua } => Lower::Write {
                     start: *start,

@@ -94,6 +94,12 @@ impl Resource {
         let peer_current = theirs.map_or(Uuid::NONE, |u| u.current);
         // The target of another resync presents what it is about to be, not what it is.
         let borrowed = theirs.is_some_and(|u| u.flags.has(UuidFlags::SYNC_TARGET));
+        let copied = match bits {
+            Bits::CopyOf(other) => self.slot_listed_for(v, other),
+            _ => None,
+        };
+        // The generation that the target really has.
+        let held = theirs.map_or(Uuid::NONE, |u| u.held);
         let device = &mut self.devices[v];
         let slot = device.slot(node)?;
         let consistent = device.disk == DiskState::Consistent;
@@ -105,7 +111,7 @@ impl Resource {
         match bits {
             Bits::Use => {}
             Bits::All => device.bitmaps[slot].fill(),
-            Bits::CopyOf(other) => match device.slot(other) {
+            Bits::CopyOf(_) => match copied {
                 Some(from) => {
                     let words = device.bitmaps[from].words();
                     device.bitmaps[slot].merge(&words);
@@ -114,7 +120,9 @@ impl Resource {
             },
         }
         let own = device.md.peer(node).bitmap_uuid;
-        if bits != Bits::Use && !peer_current.is_fresh() && (!borrowed || own.is_none()) {
+        if bits != Bits::Use && borrowed && !held.is_fresh() {
+            device.md.set_bitmap_uuid(node, held);
+        } else if bits != Bits::Use && !peer_current.is_fresh() && (!borrowed || own.is_none()) {
             device.md.set_bitmap_uuid(node, peer_current);
         }
         self.doubt_unacked(v, node);
@@ -504,6 +512,8 @@ impl Resource {
         if self.resync_reqs[key].dead || !self.devices[self.resync_reqs[key].volume].has_disk() {
             return self.forget_request(key);
         }
+        let (v, at) = (self.resync_reqs[key].volume, self.resync_reqs[key].at);
+        self.written_since_day0(v, at);
         self.resync_submit(key);
     }
 
@@ -853,6 +863,7 @@ impl Resource {
         for uuid in source.history.iter().rev().chain(source.bitmap.iter().map(|(_, uuid)| uuid)) {
             device.md.push_history(*uuid);
         }
+        device.md.leave_day0(me, old);
         device.md.current = Uuid(source.current.masked() | u64::from(self.role == Role::Primary));
         // Whoever still has the generation of this copy is known to be behind. (DRBD forgets it.)
         device.md.push_history(old);

@@ -254,7 +254,7 @@ impl Resource {
     /// Tells connected peers what changed (P_STATE).
     pub(super) fn broadcast_states(&mut self) {
         for c in 0..self.conns.len() {
-            if !self.conns[c].connected() || self.disowns_on_disk(c) {
+            if !self.conns[c].connected() || self.disowns_on_disk(c) || self.is_founding() {
                 continue;
             }
             for v in 0..self.devices.len() {

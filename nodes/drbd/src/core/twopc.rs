@@ -3,7 +3,7 @@
 //! a time on each node.
 
 use super::Resource;
-use super::event::{CommandId, Notice, Refusal};
+use super::event::{CommandId, InitialSync, Notice, Refusal};
 use super::parts::Conn;
 use super::points::reach;
 use crate::ids::{NodeId, NodeMask, Time, VolumeMask, VolumeNumber};
@@ -25,6 +25,8 @@ pub(super) enum Purpose {
     LostPeer,
     /// Copy everything anew between this node and the peer; `true`: to here.
     Resync(NodeId, VolumeNumber, bool, CommandId),
+    /// Make a new current UUID: `new-current-uuid`.
+    NewCurrent(VolumeNumber, InitialSync, CommandId),
     /// Everybody shall know the new data generation before a write completes.
     Confirm,
     /// Detach the disk of a volume.
@@ -83,6 +85,12 @@ impl Twopc {
         let mine = self.ongoing.as_ref().and_then(|o| o.purpose);
         self.wants.iter().any(|w| w.purpose == purpose) || mine.is_some_and(|(p, _)| p == purpose)
     }
+    /// Is a new current UUID about to be made by command?
+    pub fn awaits_new_current(&self) -> bool {
+        let mine = self.ongoing.iter().filter_map(|o| o.purpose).map(|(purpose, _)| purpose);
+        let mut all = self.wants.iter().map(|want| want.purpose).chain(mine);
+        all.any(|purpose| matches!(purpose, Purpose::NewCurrent(..)))
+    }
 }
 
 impl Resource {
@@ -139,6 +147,9 @@ impl Resource {
                 self.resync_refusal(volume.index(), node, to_me)
             }
             Purpose::Detach(volume, _) => self.detach_refusal(volume.index()),
+            Purpose::NewCurrent(volume, initial, _) => {
+                self.new_current_refusal(volume.index(), initial)
+            }
             Purpose::LostPeer | Purpose::Confirm => None,
         };
         if let Some(refusal) = refused {
@@ -191,6 +202,7 @@ impl Resource {
                 (Some(node), Change::Resync { volume, to_initiator })
             }
             Purpose::Detach(volume, _) => (None, Change::Disk { volume, to: DiskState::Detaching }),
+            Purpose::NewCurrent(volume, ..) => (None, Change::NewCurrent { volume }),
             Purpose::LostPeer | Purpose::Confirm => (None, Change::Empty),
         }
     }
@@ -333,6 +345,7 @@ impl Resource {
                     false => Some(Refusal::MinorInvalid),
                 }
             }
+            Change::NewCurrent { volume } => self.vote_on_new_current(volume.index()),
             _ => None,
         }
     }
@@ -589,7 +602,12 @@ impl Resource {
             }
             (Purpose::Promote, result) => self.promote_done(result),
             (Purpose::Demote, result) => self.demote_done(result),
-            (Purpose::Resync(..), Err(_)) if transient => self.again(purpose, retries, 0),
+            (Purpose::Resync(..) | Purpose::NewCurrent(..), Err(_)) if transient => {
+                self.again(purpose, retries, 0);
+            }
+            (Purpose::NewCurrent(volume, initial, id), result) => {
+                self.new_current_agreed((volume, initial), id, result);
+            }
             (Purpose::Resync(node, volume, to_me, id), result) => {
                 self.resync_asked(id, result);
                 if result.is_ok() {
@@ -824,6 +842,15 @@ impl Resource {
         }
     }
 
+    /// The initiator of a resync that this node agreed to be the other half of.
+    fn half_of_resync(&self) -> Option<NodeId> {
+        let ongoing = self.twopc.ongoing.as_ref()?;
+        let agreed = matches!(ongoing.vote, Some(TwopcVote::Yes(_)));
+        let resync = matches!(ongoing.request.change, Change::Resync { .. });
+        let target = ongoing.request.target == Some(self.me());
+        (agreed && resync && target).then_some(ongoing.request.id.initiator)
+    }
+
     /// A participant forgets the transaction, and so do those behind it.
     fn drop_transaction(&mut self) {
         let Some(ongoing) = self.twopc.ongoing.take() else { return };
@@ -888,7 +915,12 @@ impl Resource {
                 }
                 false => {
                     reach!(self, TwopcExpired);
+                    let unsure = self.half_of_resync();
                     self.drop_transaction();
+                    // The other one may have started already, and waits for this node's bitmap.
+                    if let Some(node) = unsure {
+                        self.on_conn(node, |r, c| r.retry_link(c));
+                    }
                 }
             }
         }

@@ -75,6 +75,12 @@ pub struct PeerSlot {
     pub bitmap_index: Option<u8>,
 }
 
+impl PeerSlot {
+    /// Of a node that is not known.
+    pub const FREE: PeerSlot =
+        PeerSlot { bitmap_uuid: Uuid::NONE, dagtag: 0, flags: PeerFlags(0), bitmap_index: None };
+}
+
 /// The superblock as values.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Superblock {
@@ -103,12 +109,6 @@ pub struct Superblock {
 impl Superblock {
     /// As `drbdmeta create-md` makes it.
     pub fn create(max_peers: u8) -> Superblock {
-        let slot = PeerSlot {
-            bitmap_uuid: Uuid::NONE,
-            dagtag: 0,
-            flags: PeerFlags(0),
-            bitmap_index: None,
-        };
         Superblock {
             effective_size: 0,
             current: Uuid::JUST_CREATED,
@@ -118,7 +118,7 @@ impl Superblock {
             al_extents: 257,
             max_peers,
             node: None,
-            peers: [slot; NodeId::COUNT],
+            peers: [PeerSlot::FREE; NodeId::COUNT],
             history: [Uuid::NONE; HISTORY],
         }
     }
@@ -145,11 +145,72 @@ impl Superblock {
         NodeMask(self.members as u32)
     }
 
+    /// Is nothing known but the generation that this copy was preset with, the same as that of
+    /// other copies with the same content ("day0")? Nothing was written since as far as it tells.
+    pub fn is_day0(&self) -> bool {
+        let unused = |uuid: &Uuid| uuid.is_none();
+        !self.current.is_fresh()
+            && self.history.iter().all(unused)
+            && self.peers.iter().all(|peer| unused(&peer.bitmap_uuid))
+    }
+
+    /// Bitmap slots that no peer has: they tell what was written since day0.
+    pub fn free_slots(&self) -> impl Iterator<Item = u8> {
+        let indices = self.peers.iter().filter_map(|peer| peer.bitmap_index);
+        let taken = indices.fold(0u32, |mask, index| mask | 1 << index);
+        (0..self.max_peers).filter(move |index| taken & 1 << index == 0)
+    }
+
+    /// Node ids that no peer of `me` has. Their bitmap UUID is the generation that the free slots
+    /// count from.
+    pub fn unused_nodes(&self, me: NodeId) -> impl Iterator<Item = NodeId> {
+        let unused = move |node: &NodeId| {
+            let peer = self.peer(*node);
+            *node != me && peer.bitmap_index.is_none() && !peer.flags.has(PeerFlags::NODE_EXISTS)
+        };
+        NodeId::all().filter(unused)
+    }
+
+    /// The generation that the free slots count from, and the node id under which peers are told of
+    /// it.
+    pub fn day0(&self, me: NodeId) -> Option<(NodeId, Uuid)> {
+        self.free_slots().next()?;
+        let node = self.unused_nodes(me).find(|node| !self.peer(*node).bitmap_uuid.is_none())?;
+        Some((node, self.peer(node).bitmap_uuid))
+    }
+
+    /// `uuid` was the generation of this copy; if nothing was known to come before it, what changes
+    /// from here on is what changed since day0.
+    pub fn leave_day0(&mut self, me: NodeId, uuid: Uuid) {
+        let nodes: Vec<NodeId> = self.unused_nodes(me).collect();
+        for node in nodes {
+            let slot = &mut self.peer_mut(node).bitmap_uuid;
+            if slot.is_none() && !uuid.is_fresh() {
+                *slot = Uuid(uuid.masked());
+            }
+        }
+    }
+
+    /// A peer is forgotten. Its bitmap slot is free from now on, but has not counted so far:
+    /// nothing counts since day0 any more.
+    pub fn forget(&mut self, me: NodeId, node: NodeId) {
+        self.set_bitmap_uuid(node, Uuid::NONE);
+        *self.peer_mut(node) = PeerSlot::FREE;
+        self.forget_day0(me);
+    }
+
+    /// Nothing counts since day0 any more.
+    pub fn forget_day0(&mut self, me: NodeId) {
+        let unused: Vec<NodeId> = self.unused_nodes(me).collect();
+        unused.into_iter().for_each(|node| self.peer_mut(node).bitmap_uuid = Uuid::NONE);
+    }
+
     /// Puts a generation at the head of the history: no duplicates, never the current one, a fresh
-    /// one, or one that still stands in a slot.
+    /// one, or one that still stands in the slot of a peer.
     pub fn push_history(&mut self, uuid: Uuid) {
         let uuid = Uuid(uuid.masked());
-        let in_slot = self.peers.iter().any(|peer| peer.bitmap_uuid.same(uuid));
+        let in_slot = |peer: &PeerSlot| peer.bitmap_index.is_some() && peer.bitmap_uuid.same(uuid);
+        let in_slot = self.peers.iter().any(in_slot);
         let known = self.history.iter().any(|old| old.same(uuid));
         if uuid.is_fresh() || uuid.same(self.current) || in_slot || known {
             return;
@@ -264,6 +325,7 @@ mod tests {
         let mut sb = Superblock::create(1);
         sb.current = Uuid(0x10);
         sb.peers[1].bitmap_uuid = Uuid(0x20);
+        sb.peers[1].bitmap_index = Some(0);
         for uuid in [0x10, 0x20, 0x31, 0x30, 0x4, 0x0, 0x40] {
             sb.push_history(Uuid(uuid));
         }

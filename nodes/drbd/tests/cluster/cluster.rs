@@ -6,17 +6,17 @@ use crate::net::{Item, Net, PipeId, STREAMS};
 use drbd::core::Resource;
 use drbd::core::config::{Config, PeerConfig, Quorum, VolumeConfig};
 use drbd::core::event::{
-    Action, CallId, Command, CommandId, Event, Handler, LinkFault, LowerResult, Notice, Refusal,
-    RequestId,
+    Action, CallId, Command, CommandId, Event, Handler, LinkFault, Lower, LowerResult, Notice,
+    Refusal, RequestId,
 };
-use drbd::ids::{NodeId, NodeMask, Time, Uuid, VolumeNumber};
+use drbd::ids::{Blocks, NodeId, NodeMask, Time, Uuid, VolumeNumber};
 use drbd::packet::Packet;
 use drbd::quirks::Quirks;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Blocks of the volume: four extents of the activity log.
 pub const SIZE: u64 = 4096;
-/// The only volume.
+/// The only volume, or the first.
 pub const V: VolumeNumber = VolumeNumber(0);
 /// The generation that every copy starts with.
 pub const FIRST: Uuid = Uuid(0x1111_0000_0000_0000);
@@ -118,6 +118,18 @@ pub fn configs(diskful: &[bool]) -> Vec<Config> {
         .collect()
 }
 
+/// The lower devices of a node's volumes lie one behind the other on its disk.
+fn shifted(lower: Lower, by: u64) -> Lower {
+    match lower {
+        Lower::Read(at) => Lower::Read(Blocks::new(at.start + by, at.count)),
+        Lower::Discard(at) => Lower::Discard(Blocks::new(at.start + by, at.count)),
+        Lower::Write { start, payload, preflush, fua } => {
+            Lower::Write { start: start + by, payload, preflush, fua }
+        }
+        Lower::Flush => Lower::Flush,
+    }
+}
+
 impl Cluster {
     /// Nodes without power; the copies are all the same.
     pub fn new(configs: Vec<Config>) -> Cluster {
@@ -166,9 +178,10 @@ impl Cluster {
                 node.wants.insert(peer.index());
             }
             Action::Unlink(peer) => self.unlink(n, peer.index()),
-            Action::Lower(_, tag, lower) => {
+            Action::Lower(volume, tag, lower) => {
+                let shift = volume.index() as u64 * node.lower_blocks;
                 let due = self.later(DISK_NS);
-                self.nodes[n].disk.submit(due, tag, lower);
+                self.nodes[n].disk.submit(due, tag, shifted(lower, shift));
             }
             Action::Complete { id, result, copies, .. } => {
                 node.done.insert(id, Done { result, copies });
@@ -263,9 +276,9 @@ impl Cluster {
         let luck = (n as u64) << 32 | node.boots;
         node.engine = Some(Resource::new(node.config.clone(), luck, Quirks::default()));
         let peers: Vec<NodeId> = node.config.peers.iter().map(|peer| peer.node).collect();
-        if node.config.volumes[0].diskful {
-            let attach = Command::Attach(V, node.lower_blocks);
-            self.command(n, attach);
+        let (volumes, blocks) = (node.config.volumes.clone(), node.lower_blocks);
+        for (number, _) in (0u16..).zip(&volumes).filter(|(_, volume)| volume.diskful) {
+            self.command(n, Command::Attach(VolumeNumber(number), blocks));
         }
         for peer in peers {
             self.command(n, Command::Connect(peer));
@@ -422,8 +435,11 @@ impl Node {
     fn new(config: Config) -> Node {
         let lower_blocks = Resource::lower_blocks(SIZE, config.max_peers);
         let mut disk = Disk::default();
-        if config.volumes[0].diskful {
-            disk.format(Resource::create_md(&config, V, lower_blocks, Some(FIRST)));
+        for (number, _) in (0u16..).zip(&config.volumes).filter(|(_, volume)| volume.diskful) {
+            let shift = u64::from(number) * lower_blocks;
+            let runs =
+                Resource::create_md(&config, VolumeNumber(number), lower_blocks, Some(FIRST));
+            disk.format(runs.into_iter().map(|(start, pages)| (start + shift, pages)).collect());
         }
         Node {
             config,

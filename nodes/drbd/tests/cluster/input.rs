@@ -96,6 +96,7 @@ fn state() -> PeerState {
 fn uuids() -> Uuids {
     Uuids {
         current: Uuid(0x77),
+        held: Uuid(0x77),
         dirty_bits: 0,
         flags: UuidFlags(UuidFlags::STABLE),
         node_mask: NodeMask::NONE,

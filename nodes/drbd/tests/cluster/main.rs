@@ -2,14 +2,17 @@
 //! copies hold afterwards.
 
 mod admin;
+mod catalogue;
 mod cluster;
 mod crash;
+mod day0;
 mod disk;
 mod fencing;
 mod histories;
 mod input;
 mod luck;
 mod net;
+mod new_current;
 mod parts;
 mod quorum;
 mod random;
@@ -21,4 +24,5 @@ mod states;
 mod twopc;
 mod twopc_faults;
 mod verbs;
+mod volumes;
 mod votes;

@@ -5,7 +5,7 @@ use crate::verbs::up;
 use drbd::core::event::{Command, Notice};
 use drbd::packet::Stream;
 use drbd::page::Page;
-use drbd::state::{DiskState, ReplState, Role};
+use drbd::state::{ConnState, DiskState, ReplState, Role};
 
 /// Goal: a copy that was away gets the blocks that were written meanwhile, and no other; the
 /// generations tell who missed what. Topology: two copies and a tie-breaker. Method: writes while
@@ -15,7 +15,10 @@ fn a_copy_that_was_away_gets_what_was_written() {
     let mut c = up(&[true, true, false]);
     c.promote(0);
     c.put(0, 1, 1);
-    assert!(c.view(0).current.same(FIRST), "nobody fell behind yet");
+    let first = c.view(0).current;
+    assert!(!first.same(FIRST), "the first write leaves what the copies were preset with");
+    c.put(0, 1, 1);
+    assert!(c.view(0).current.same(first), "nobody fell behind yet");
     c.settle();
     c.isolate(1);
     for block in [3, 4, 2000] {
@@ -23,9 +26,9 @@ fn a_copy_that_was_away_gets_what_was_written() {
     }
     assert_eq!((c.bits(0, 1), c.disk(0), c.quorum(0)), (3, DiskState::UpToDate, true));
     let new = c.view(0).current;
-    assert!(!new.same(FIRST), "the writes belong to a new generation");
+    assert!(!new.same(first), "the writes belong to a new generation");
     let md = c.superblock(0);
-    assert!(md.current.same(new) && md.peer(id(1)).bitmap_uuid.same(FIRST), "{md:?}");
+    assert!(md.current.same(new) && md.peer(id(1)).bitmap_uuid.same(first), "{md:?}");
     assert_eq!(c.data(1, 3), Page::Zero);
     c.mend_all();
     c.settle();
@@ -35,8 +38,9 @@ fn a_copy_that_was_away_gets_what_was_written() {
     for n in [0, 1] {
         let md = c.superblock(n);
         assert!(md.current.same(new), "n{n}: {md:?}");
-        assert!(md.peers.iter().all(|peer| peer.bitmap_uuid.is_none()), "n{n}: {md:?}");
-        assert!(md.history.iter().any(|old| old.same(FIRST)), "n{n}: {md:?}");
+        let mut peers = md.peers.iter().filter(|peer| peer.bitmap_index.is_some());
+        assert!(peers.all(|peer| peer.bitmap_uuid.is_none()), "n{n}: {md:?}");
+        assert!([FIRST, first].iter().all(|uuid| md.history.iter().any(|old| old.same(*uuid))));
     }
 }
 
@@ -194,4 +198,74 @@ fn of_two_detached_copies_the_newer_one_is_the_source() {
     c.assert_all_good();
     c.assert_same_copies();
     assert_eq!(c.read(2, 1), c.data(1, 1));
+}
+
+/// Goal: who missed that a resync ended starts none where no bit is left, and forgets where the
+/// target was (resync-missed-end-no-bits, resync-finish; protocol 124); with bits left, which the
+/// lost acks would have cleared, both copies are the same in the end. Topology: two copies and a
+/// tie-breaker. Method: what the target says last is lost, with or without its acks.
+#[test]
+fn a_missed_end_starts_no_resync() {
+    for acks_too in [false, true] {
+        let mut c = up(&[true, true, false]);
+        c.promote(0);
+        c.cut(0, 1);
+        c.put(0, 9, 9);
+        c.close(0);
+        c.settle();
+        c.mend(0, 1);
+        c.until("asked", |c| c.resynced.contains_key(&1));
+        if acks_too {
+            c.hold((1, 0, Stream::Control));
+        }
+        c.until("whole", |c| c.disk(1) == DiskState::UpToDate);
+        assert_eq!(c.bits(0, 1), u64::from(acks_too));
+        assert!(!c.superblock(0).peer(id(1)).bitmap_uuid.is_none(), "it has not heard");
+        c.cut(0, 1);
+        let from = [c.nodes[0].notices.len(), c.nodes[1].notices.len()];
+        c.mend(0, 1);
+        c.settle();
+        c.assert_all_good();
+        assert!(c.superblock(0).peer(id(1)).bitmap_uuid.is_none());
+        if !acks_too {
+            assert_eq!(c.resynced[&1], 1, "nothing is copied twice");
+            let said = ("missed-finish", "no-sync");
+            assert_eq!(c.verdicts(0, 1, from[0]).last(), Some(&said));
+            assert_eq!(c.verdicts(1, 0, from[1]).last(), Some(&said));
+        }
+    }
+}
+
+/// Goal: that a resync may end is asked of the Primary that is there when it ends, also if it was
+/// known to be Primary before it was connected to. Topology: two copies and a Primary without a
+/// disk. Method: the source answers, then the Primary connects to the target, with a write that the
+/// source alone got and has not been told about.
+#[test]
+fn an_end_is_asked_of_a_primary_that_came_meanwhile() {
+    let mut c = up(&[true, true, false]);
+    c.isolate(1);
+    c.promote(2);
+    c.put(2, 5, 5);
+    c.settle();
+    c.mend(0, 1);
+    c.until("a target", |c| c.repl(1, 0) == ReplState::SyncTarget);
+    assert_eq!(c.engine(1).peer(id(2)).0, ConnState::Connecting);
+    // The target has told the Primary all, and waits for its half of the handshake.
+    c.hold((2, 1, Stream::Data));
+    c.mend(1, 2);
+    c.until("clean", |c| c.bits(1, 0) == 0 && c.nodes[1].links.contains_key(&2));
+    c.run_ms(20);
+    assert_eq!(c.disk(1), DiskState::Inconsistent, "its end waits for the handshake");
+    c.hold((0, 2, Stream::Control));
+    let write = c.write(2, 6, 6);
+    c.run_ms(5);
+    assert_eq!((c.data(0, 6), c.done(2, write)), (Page::Stamp(6), None));
+    c.release((2, 1, Stream::Data));
+    c.run_ms(100);
+    let whole = c.data(1, 6) == Page::Stamp(6);
+    assert!(whole || c.disk(1) != DiskState::UpToDate, "{}", c.status());
+    c.release((0, 2, Stream::Control));
+    c.settle();
+    c.assert_all_good();
+    assert_eq!(c.data(1, 6), Page::Stamp(6));
 }

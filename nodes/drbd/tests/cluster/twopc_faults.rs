@@ -1,10 +1,10 @@
 //! Cluster-wide changes of which one message is lost, comes late, or comes twice: nobody stays
 //! locked, and all agree in the end.
 
-use crate::cluster::{Cluster, Spoil, id};
+use crate::cluster::{Cluster, Spoil, V, configs, id};
 use crate::verbs::up;
-use drbd::core::event::{Command, CommandId};
-use drbd::state::{ConnState, Role};
+use drbd::core::event::{Command, CommandId, InitialSync, Refusal};
+use drbd::state::{ConnState, DiskState, Role};
 
 const SPOILS: [Spoil; 6] =
     [Spoil::Lost, Spoil::Broken, Spoil::Late(30), Spoil::Late(35_000), Spoil::Twice, Spoil::Again];
@@ -34,6 +34,7 @@ fn do_and_spoil(
     deed: Deed,
     spoil: (u64, Spoil),
 ) -> bool {
+    println!("{spoil:?}");
     let mut c = up(diskful);
     before(&mut c);
     c.spoil = Some((c.transactions + spoil.0, spoil.1));
@@ -49,6 +50,12 @@ fn do_and_spoil(
     for n in 0..c.nodes.len() {
         for peer in (0..c.nodes.len()).filter(|peer| *peer != n) {
             c.command(n, Command::Connect(id(peer)));
+        }
+    }
+    for n in c.diskful() {
+        if c.disk(n) == DiskState::Diskless {
+            let blocks = c.nodes[n].lower_blocks;
+            c.command(n, Command::Attach(V, blocks));
         }
     }
     c.mend_all();
@@ -207,4 +214,108 @@ fn a_disconnect_and_a_promotion_at_once() {
         asked
     };
     every_message(&COPIES, idle, deed, 8);
+}
+
+fn told(c: &mut Cluster, deeds: &[(usize, Command)]) -> Vec<(usize, CommandId)> {
+    deeds.iter().map(|(n, command)| (*n, c.command(*n, command.clone()))).collect()
+}
+
+#[test]
+fn a_detach() {
+    every_message(&COPIES, idle, |c| told(c, &[(1, Command::Detach(V, false))]), 4);
+}
+
+#[test]
+fn an_outdate() {
+    every_message(&COPIES, idle, |c| told(c, &[(2, Command::Outdate(V))]), 4);
+}
+
+#[test]
+fn a_detach_and_a_promotion_at_once() {
+    let deed: Deed = |c| {
+        let mut asked = told(c, &[(1, Command::Detach(V, false))]);
+        asked.extend(opened(c, &[2]));
+        asked
+    };
+    every_message(&COPIES, idle, deed, 8);
+}
+
+#[test]
+fn two_copies_are_detached_below_a_primary_without_a_disk() {
+    let before = |c: &mut Cluster| {
+        c.promote(2);
+        c.put(2, 2, 2);
+        c.settle();
+    };
+    let deed: Deed = |c| told(c, &[(0, Command::Detach(V, false)), (1, Command::Detach(V, false))]);
+    every_message(&[true, true, false], before, deed, 6);
+}
+
+#[test]
+fn an_invalidate_and_a_promotion_at_once() {
+    let deed: Deed = |c| {
+        let mut asked = told(c, &[(2, Command::Invalidate(V, None))]);
+        asked.extend(opened(c, &[0]));
+        asked
+    };
+    every_message(&COPIES, idle, deed, 8);
+}
+
+/// A chain: the far node hears of everything through the one in the middle alone.
+#[test]
+fn a_promotion_and_a_detach_at_the_two_ends_of_a_chain() {
+    let before = |c: &mut Cluster| {
+        c.cut(0, 2);
+        c.settle();
+    };
+    let deed: Deed = |c| {
+        let mut asked = told(c, &[(2, Command::Detach(V, false))]);
+        asked.extend(opened(c, &[0]));
+        asked
+    };
+    every_message(&COPIES, before, deed, 6);
+}
+
+/// Goal: `new-current-uuid --clear-bitmap` on two nodes at once, with any message spoiled: copies
+/// of one generation in the end, and no split brain. Method: as above, with disks just created.
+#[test]
+fn two_first_generations_at_once() {
+    for spoil in SPOILS {
+        for after in 0..14 {
+            let mut c = Cluster::new(configs(&COPIES));
+            (0..3).for_each(|n| {
+                c.create_md(n, None);
+                c.boot(n);
+            });
+            c.settle();
+            c.spoil = Some((c.transactions + after, spoil));
+            let first = Command::NewCurrentUuid(V, InitialSync::Skip);
+            let asked = told(&mut c, &[(0, first.clone()), (2, first.clone())]);
+            let results: Vec<_> = asked.into_iter().map(|(n, id)| c.reply(n, id)).collect();
+            assert!(results.contains(&Ok(())), "{spoil:?} {after}: {results:?}\n{}", c.status());
+            c.run_ms(ANSWERED_MS);
+            c.mend_all();
+            c.settle();
+            everybody_agrees(&c);
+            c.assert_all_good();
+        }
+    }
+}
+
+/// The last copy that a Primary without a disk can reach stays, whoever of the two is detached
+/// first.
+#[test]
+fn the_last_copy_of_a_primary_is_not_detached() {
+    let mut c = up(&[true, true, false]);
+    c.promote(2);
+    c.put(2, 1, 1);
+    let both = [0, 1].map(|n| (n, Command::Detach(V, false)));
+    let asked = told(&mut c, &both);
+    let mut results: Vec<_> = asked.into_iter().map(|(n, id)| c.reply(n, id)).collect();
+    results.sort();
+    assert_eq!(results, [Ok(()), Err(Refusal::FailedByPeer)]);
+    c.put(2, 2, 2);
+    let left = if c.disk(0) == DiskState::Diskless { 1 } else { 0 };
+    assert_eq!(c.told(left, Command::Outdate(V)), Err(Refusal::ConnectedOutdates));
+    assert_eq!(c.disk(left), DiskState::UpToDate);
 }

@@ -6,7 +6,7 @@ use crate::net::PipeId;
 use drbd::core::Resource;
 use drbd::core::event::{Command, CommandId, Event, Notice, Refusal, Request, RequestId, one};
 use drbd::core::{PeerView, VolumeView};
-use drbd::ids::{Blocks, NodeMask, Time};
+use drbd::ids::{Blocks, NodeMask, Time, Uuid, VolumeNumber};
 use drbd::meta::{Layout, Superblock};
 use drbd::page::Page;
 use drbd::state::{ConnState, DiskState, ReplState, Role};
@@ -62,10 +62,32 @@ impl Cluster {
     // ---- applications and administrators ----
 
     fn request(&mut self, n: usize, request: Request) -> RequestId {
+        self.request_on(n, V, request)
+    }
+
+    fn request_on(&mut self, n: usize, volume: VolumeNumber, request: Request) -> RequestId {
         self.serial += 1;
         let id = RequestId(self.serial);
-        self.event(n, Event::Submit(V, id, request));
+        self.event(n, Event::Submit(volume, id, request));
         id
+    }
+
+    /// Submits a write of one block of any volume.
+    pub fn write_on(
+        &mut self,
+        n: usize,
+        volume: VolumeNumber,
+        block: u64,
+        value: u64,
+    ) -> RequestId {
+        let payload = one(Page::Stamp(value));
+        self.request_on(n, volume, Request::Write { start: block, payload, fua: false })
+    }
+
+    /// What the lower device of any volume holds.
+    pub fn data_of(&self, n: usize, volume: VolumeNumber, block: u64) -> Page {
+        let shift = volume.index() as u64 * self.nodes[n].lower_blocks;
+        self.nodes[n].disk.peek(block + shift)
     }
 
     /// Submits a write of one block.
@@ -148,6 +170,14 @@ impl Cluster {
         let open = self.open(n);
         let result = self.reply(n, open);
         assert_eq!(result, Ok(()), "n{n} is not promoted:\n{}", self.status());
+    }
+
+    /// Metadata anew, as `drbdmeta create-md` makes it; with `uuid`, as a copy of that generation.
+    pub fn create_md(&mut self, n: usize, uuid: Option<Uuid>) {
+        let node = &mut self.nodes[n];
+        assert!(node.engine.is_none(), "n{n} runs");
+        let runs = Resource::create_md(&node.config, V, node.lower_blocks, uuid);
+        node.disk.format(runs);
     }
 
     // ---- faults ----

@@ -5,7 +5,7 @@ use super::{Administered, Host, Out, What};
 use crate::commands::args::Args;
 use crate::commands::{dump_md, gi};
 use drbd::core::{Generations, Resource};
-use drbd::ids::{NodeId, Uuid, VolumeNumber};
+use drbd::ids::{NodeId, VolumeNumber};
 use drbd::meta::{Layout, MdFlags, PeerFlags, Superblock};
 use drbd::page::Page;
 use drbd::state::DiskState;
@@ -180,9 +180,8 @@ impl Host {
                 Administered::Invalidate(own)
             }
             (_, Some(peer)) => {
-                let of = md.peer_mut(peer);
-                let freed = of.bitmap_index.take().map_or(-1, i32::from);
-                (of.flags, of.bitmap_uuid, of.dagtag) = (PeerFlags(0), Uuid::NONE, 0);
+                let freed = md.peer(peer).bitmap_index.map_or(-1, i32::from);
+                md.forget(own, peer);
                 // The tool says so itself; whoever gets the slot next starts from all set.
                 exit.err = format!(
                     "Setting all bits in slot {freed} not implemented.\n\

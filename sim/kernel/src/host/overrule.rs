@@ -1,5 +1,5 @@
 //! What an administrator takes upon himself: `drbdsetup` `outdate`, `invalidate`,
-//! `invalidate-remote`, `forget-peer`, and peers that were deleted.
+//! `invalidate-remote`, `new-current-uuid`, `forget-peer`, and peers that were deleted.
 
 use super::exec::{After, Begun, Exit};
 use super::setup::{missing, over};
@@ -8,7 +8,7 @@ use crate::commands::args::Args;
 use crate::commands::shape::{Shape, ShapePeer};
 use crate::commands::texts::{Bad, INVALID_REQUEST, MINOR_INVALID, NET_CONFIGURED, RES_NOT_KNOWN};
 use crate::slot::SlotPeer;
-use drbd::core::event::{Command, Refusal};
+use drbd::core::event::{Command, InitialSync, Refusal};
 use drbd::ids::{NodeId, VolumeNumber};
 use drbd::state::DiskState;
 
@@ -33,10 +33,10 @@ impl Host {
     }
 
     /// What an administrator takes upon himself: `outdate`, `invalidate`, `invalidate-remote`,
-    /// `forget-peer`.
+    /// `new-current-uuid`, `forget-peer`.
     pub(super) fn overrule(&self, command: &str, args: &Args) -> Begun {
         let object = args.word(0).to_owned();
-        let by_minor = matches!(command, "outdate" | "invalidate");
+        let by_minor = matches!(command, "outdate" | "invalidate" | "new-current-uuid");
         if by_minor && object.parse::<u32>().is_err() {
             let text = format!("Cannot determine minor device number of device '{object}'\n");
             return match object.is_empty() {
@@ -56,6 +56,7 @@ impl Host {
             "forget-peer" => self.forgets(slot, args),
             "invalidate-remote" => self.invalidates_remote((slot, volume), args),
             "invalidate" => self.invalidates((slot, volume), args),
+            "new-current-uuid" => self.renews((slot, volume), args),
             _ => self.outdates((slot, volume)),
         };
         match asked {
@@ -75,6 +76,21 @@ impl Host {
             true => Ok((Command::Outdate(VolumeNumber(volume)), Administered::Outdate)),
             false => Err(Bad::State(Refusal::LowerThanOutdated)),
         }
+    }
+
+    fn renews(&self, (slot, volume): (usize, u16), args: &Args) -> Asked {
+        let initial = match (args.has("clear-bitmap"), args.has("force-resync")) {
+            (true, true) => return Err(Bad::Failure(INVALID_REQUEST, None)),
+            (true, false) => InitialSync::Skip,
+            (false, true) => InitialSync::Force,
+            (false, false) => InitialSync::Unsaid,
+        };
+        if !self.has_disk(slot, volume) {
+            return Err(Bad::State(Refusal::NoDisk));
+        }
+        let command = Command::NewCurrentUuid(VolumeNumber(volume), initial);
+        let initial = initial != InitialSync::Unsaid;
+        Ok((command, Administered::NewCurrentUuid { initial }))
     }
 
     fn invalidates(&self, (slot, volume): (usize, u16), args: &Args) -> Asked {

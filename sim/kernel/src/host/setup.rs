@@ -23,7 +23,6 @@ use models::{SimTime, Span};
 const CANNOT: &[(&str, &str)] = &[
     ("check-resize", "resize a volume"),
     ("del-path", "take a path away"),
-    ("new-current-uuid", "make a new current UUID on demand"),
     ("pause-sync", "pause a resync"),
     ("rename-resource", "rename a resource"),
     ("resize", "resize a volume"),
@@ -115,7 +114,7 @@ impl Host {
             "attach" | "detach" | "suspend-io" | "resume-io" | "del-minor" => {
                 self.of_minor(command, &args, net, out)
             }
-            "outdate" | "invalidate" | "invalidate-remote" | "forget-peer" => {
+            "outdate" | "invalidate" | "invalidate-remote" | "forget-peer" | "new-current-uuid" => {
                 self.overrule(command, &args)
             }
             "connect" | "disconnect" | "del-peer" => self.of_connection(command, &args, net, out),

@@ -98,6 +98,7 @@ fn twopc(request: &TwopcRequest) -> String {
             let whom = if to_initiator { "initiator" } else { "target" };
             format!("resync /{} of the {whom}", volume.0)
         }
+        Change::NewCurrent { volume } => format!("new-current /{}", volume.0),
         Change::Disk { volume, to } => format!("disk /{} {to}", volume.0),
     };
     format!("{change}, tid {}", request.id.tid)

@@ -234,6 +234,8 @@ impl World {
             Administered::Outdate => place.asked_outdate = true,
             Administered::Invalidate(whose) => self.invalidated(at, whose.index()),
             Administered::ForgetPeer(peer) => self.forgot_peer(at, peer),
+            Administered::NewCurrentUuid { initial: true } => self.overruled(at),
+            Administered::NewCurrentUuid { initial: false } => {}
             // What it does is seen before it is answered.
             Administered::Primary { force: true } => {
                 let good = place.view.disk.iter().all(|disk| *disk == DiskState::UpToDate);
