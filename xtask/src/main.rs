@@ -8,6 +8,7 @@
 
 mod bench;
 mod build;
+mod fuzz;
 mod test;
 mod tidy;
 
@@ -20,6 +21,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask sim                   every scenario once and 50 drawn plans
   cargo xtask sim --help            what else the simulator can do
+  cargo xtask fuzz --quirks         does somebody catch each bug that can be put back?
   cargo xtask test                  everything that CI runs
   cargo xtask test --only tidy,fmt  some of it
   cargo xtask bench sim             how fast the simulator is
@@ -38,6 +40,9 @@ enum Verb {
     /// Build the simulator and run it; all arguments are its own, --help and --json too
     #[command(disable_help_flag = true)]
     Sim(Passed),
+    /// Search drawn plans for as long as there is time, or hunt the bugs that can be put back
+    #[command(after_help = fuzz::EXAMPLES)]
+    Fuzz(fuzz::FuzzArgs),
     /// Run everything that CI runs; the last line is `N passed, M failed, K skipped`
     #[command(after_help = test::EXAMPLES)]
     Test(test::TestArgs),
@@ -59,6 +64,7 @@ struct Passed {
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
         Verb::Sim(passed) => build::run_simulator(&passed.args),
+        Verb::Fuzz(args) => fuzz::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Tidy(args) => tidy::run(&args),
