@@ -1,6 +1,7 @@
 //! `scenarios/QUIRKS.md` lists exactly the quirks that exist, in their order, each with its origin.
 
 #![cfg(not(madsim))]
+#![allow(clippy::disallowed_methods, reason = "reads a file of the repository")]
 
 use drbd::quirks::ALL;
 

@@ -7,12 +7,13 @@ use std::collections::BTreeMap;
 pub const FILE: &str = "scenarios/QUIRKS.md";
 
 const TITLE: &str = "# Quirks\n\n";
-const HEAD: &str = "Bugs of DRBD's history, and a few that a checker has to see, that the \
-     simulator can put back: each shows that some promise bites. `cargo xtask sim --quirk NAME` puts one \
-     back; `cargo xtask fuzz --quirks --write` hunts all of them from drawn seeds and writes this \
-     file. A number at the beginning is that of the bug in our list of DRBD's. Seeds are those of \
-     the commit at which the quirk was hunted last; CPU time is that of all runs until it was \
-     caught.";
+const HEAD: &str = "\
+Bugs of DRBD's history, and a few that a checker has to see, that the simulator can put \
+back: each shows that some promise bites. `cargo xtask sim --quirk NAME` puts one back; \
+`cargo xtask fuzz --quirks --write` hunts all of them from drawn seeds and writes this \
+file. A number at the beginning is that of the bug in our list of DRBD's. Seeds are those \
+of the commit at which the quirk was hunted last; CPU time is that of all runs until it \
+was caught.";
 /// Columns of a line.
 const WIDTH: usize = 120;
 /// What is said of one that nobody has hunted.
