@@ -255,7 +255,8 @@ impl Resource {
         if std::mem::take(&mut self.conns[c].volumes[v].await_state) {
             return self.answer_negotiation(c, v);
         }
-        if state.disk == DiskState::Diskless {
+        // A peer that is attaching has let go what it was asked, too.
+        if matches!(state.disk, DiskState::Diskless | DiskState::Attaching) {
             self.nothing_to_compare(c, v);
         }
         self.set_peer_role(c, state.role);

@@ -195,3 +195,26 @@ fn of_two_detached_copies_the_newer_one_is_the_source() {
     c.assert_same_copies();
     assert_eq!(c.read(2, 1), c.data(1, 1));
 }
+
+/// Goal: two copies that attach at the same time both get a state. Topology: two copies, a third
+/// node without. Method: one copy reads its metadata when the other already asks what it is worth;
+/// it cannot compare yet, and has to be asked, or ask, again.
+#[test]
+fn copies_that_attach_at_the_same_time_both_settle() {
+    let mut c = up(&[true, true, false]);
+    c.promote(2);
+    c.put(2, 3, 1);
+    for n in [0, 1] {
+        c.command(n, Command::Detach(V, true));
+    }
+    c.settle();
+    let late = [0, 1].map(|n| c.nodes[n].lower_blocks);
+    c.nodes[0].disk.held = true;
+    c.command(0, Command::Attach(V, late[0]));
+    c.command(1, Command::Attach(V, late[1]));
+    c.run_ms(20);
+    assert_eq!(c.disk(0), DiskState::Attaching, "{}", c.status());
+    c.nodes[0].disk.held = false;
+    c.until("both attached", |c| [0, 1].iter().all(|n| c.disk(*n) == DiskState::UpToDate));
+    assert_eq!(c.read(2, 3), Page::Stamp(1));
+}
