@@ -243,6 +243,16 @@ fn quirks_are_listed_with_the_promise_that_catches_them() {
         "quorum-is-exclusive",
         "io-resumes",
         "resync-finishes",
+        "no-forbidden-state",
+        "split-brain-is-detected-on-both-sides",
+        "no-needless-split-brain",
+        "no-needless-full-sync",
+        "outdated-never-promotes",
+        "last-good-copy-kept",
+        "bitmap-drains",
+        "one-view-after-settling",
+        "metadata-survives-crash",
+        "no-io-after-power-loss",
     ] {
         let bites = words.iter().any(|row| row.get(1) == Some(&promise));
         assert!(bites, "no quirk breaks {promise}:\n{list}");

@@ -86,10 +86,26 @@ quirks! {
     "far-copy-not-outdated" "acked-write-survives"
         "16: a diskless Primary resumes with one copy while a far one stays UpToDate (fixed after \
          9.3.3)"
-    "one-end-reconciles" "resync-finishes"
+    "one-end-reconciles" "split-brain-is-detected-on-both-sides"
         "14: one end of two survivors alone decides to reconcile (fixed after 9.3.3)"
     "evicted-bits-not-written" "acked-write-survives"
         "3: an extent leaves the activity log before its bits are on disk (fixed in 8.3, 2010)"
+    "survivor-promotes-unreconciled" "outdated-never-promotes"
+        "15: a survivor is promoted before it has compared notes (fixed in 9.2.19, 9.3.3)"
+    "disconnect-takes-last-data" "last-good-copy-kept"
+        "a Primary lets its last UpToDate copy leave, which is Outdated then (SS_NO_QUORUM unasked)"
+    "evicted-bits-not-awaited" "metadata-survives-crash"
+        "3: an extent leaves the activity log before its bits are durable (fixed in 8.3, 2010)"
+    "stray-bits-stay" "bitmap-drains"
+        "14: bits between UpToDate peers with equal UUIDs are never looked into (until 9.2.19)"
+    "absent-peers-slot-not-set" "no-needless-full-sync"
+        "a new UUID leaves the absent peer's bitmap slot empty: only the history knows the old one"
+    "old-uuid-forgotten-by-followers" "no-needless-split-brain"
+        "who is told of a new UUID keeps the one before neither in a slot nor in its history"
+    "state-lost-in-resync" "one-view-after-settling"
+        "a P_STATE that is due while a resync runs is not sent, and counts as sent"
+    "io-outlives-power" "no-io-after-power-loss"
+        "a host's disk goes on with the requests that it had when the host fell"
 }
 
 impl Quirks {
@@ -103,9 +119,9 @@ impl Quirks {
         self.0.is_some()
     }
 
-    /// Is this one on?
+    /// Is this one on? (For the engine, and for models of what is below it.)
     #[inline]
-    pub(crate) fn has(self, name: &str) -> bool {
+    pub fn has(self, name: &str) -> bool {
         cfg!(madsim) && self.0.is_some_and(|on| on == name)
     }
 }

@@ -225,6 +225,7 @@ impl Host {
         uuids: &[Vec<Uuid>],
     ) -> Host {
         let mut disk = Below::new(disk);
+        disk.disk_mut().set_straggling(config.quirks.has("io-outlives-power"));
         if let Some(lvm) = lvm {
             disk.set_lvm(lvm);
         }
@@ -309,6 +310,12 @@ impl Host {
     pub fn peek(&self, slot: usize, volume: usize, block: u64) -> Option<Page> {
         let region = self.slots.get(slot)?.fixed.regions.get(volume).copied().flatten()?;
         Some(self.disk.peek(region.start + block))
+    }
+    /// Where things are on a volume's lower device; `None` if this host has no copy.
+    pub fn layout(&self, slot: usize, volume: usize) -> Option<Layout> {
+        let fixed = &self.slots.get(slot)?.fixed;
+        let region = fixed.regions.get(volume).copied().flatten()?;
+        Some(Layout::new(region.len, fixed.config.max_peers))
     }
     /// What links did.
     pub fn link_counters(&self) -> LinkCounters {

@@ -337,7 +337,11 @@ impl Resource {
         let device = &mut self.devices[v];
         let mut pages = BTreeSet::new();
         let mut dirty = Vec::new();
-        for extent in &transaction.evicted {
+        let evicted = match self.quirks.has("evicted-bits-not-awaited") {
+            true => &[][..],
+            false => &transaction.evicted,
+        };
+        for extent in evicted {
             let first = u64::from(*extent) * EXTENT_BLOCKS;
             let last = (first + EXTENT_BLOCKS).min(device.size) - 1;
             for page in device.layout.bitmap_pages(first, last) {

@@ -400,8 +400,10 @@ impl Resource {
     /// Makes `uuid` current: the old one becomes the bitmap UUID of the nodes that fall behind.
     fn rotate(&mut self, v: usize, uuid: Uuid, weak: NodeMask, sender: Option<NodeId>) {
         let old = self.devices[v].md.current;
+        let forgets = sender.is_some() && self.quirk("old-uuid-forgotten-by-followers");
+        let unset = self.quirk("absent-peers-slot-not-set") || forgets;
         for node in NodeId::all() {
-            let behind = Some(node) != sender && self.falls_behind(v, node, weak);
+            let behind = Some(node) != sender && self.falls_behind(v, node, weak) && !unset;
             let slot = self.devices[v].md.peer(node).bitmap_uuid;
             if self.overwrites_slot(node, weak, sender) {
                 self.devices[v].md.peer_mut(node).bitmap_uuid = old;
@@ -418,7 +420,9 @@ impl Resource {
         }
         let md = &mut self.devices[v].md;
         md.current = uuid;
-        md.push_history(old);
+        if !forgets {
+            md.push_history(old);
+        }
         // What was written without quorum belongs to the generation before. (DRBD keeps the flag.)
         md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, false);
         self.touch_md(v);

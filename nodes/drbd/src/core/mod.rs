@@ -369,7 +369,7 @@ impl Resource {
         Some(VolumeView {
             disk: device.disk,
             quorum: device.quorum,
-            current: if device.has_disk() { device.md.current } else { device.exposed },
+            current: self.current(volume),
             size: device.size,
             app_in_flight: device.in_flight + self.held.values().filter(|(h, ..)| *h == v).count(),
             peer_unacked: self.peer_reqs.iter().filter(|(_, r)| r.volume == v).count(),

@@ -257,7 +257,11 @@ impl Resource {
         }
         let force = self.roles.is_forced();
         let quorum = |v: usize| self.devices[v].quorum || (force && self.quorum_by_force(v));
-        let data = |v: usize| self.data_accessible(v) || (force && self.devices[v].has_disk());
+        let unreconciled = self.quirk("survivor-promotes-unreconciled");
+        let data = |v: usize| {
+            let consistent = unreconciled && self.devices[v].disk == DiskState::Consistent;
+            self.data_accessible(v) || consistent || (force && self.devices[v].has_disk())
+        };
         match () {
             () if !(0..self.devices.len()).all(quorum) => Some(Refusal::NoQuorum),
             () if !(0..self.devices.len()).all(data) => Some(Refusal::NoUpToDateDisk),

@@ -71,6 +71,14 @@ impl Resource {
         self.conn_of(node).and_then(|c| pd(&self.conns[c])).unwrap_or(false)
     }
 
+    /// The generation of a volume: of its disk, or without one that of the peers' data.
+    pub fn current(&self, volume: VolumeNumber) -> Uuid {
+        self.devices.get(volume.index()).map_or(Uuid::NONE, |device| match device.has_disk() {
+            true => device.md.current,
+            false => device.exposed,
+        })
+    }
+
     /// Generations of an attached volume; `None` without a disk or such a peer.
     pub fn generations(&self, volume: VolumeNumber, node: NodeId) -> Option<Generations> {
         let device = self.devices.get(volume.index()).filter(|device| device.has_disk())?;

@@ -261,6 +261,9 @@ impl Resource {
                 let state = self.peer_state(c, v);
                 if self.conns[c].volumes[v].sent_state != Some(state) {
                     self.conns[c].volumes[v].sent_state = Some(state);
+                    if state.repl.is_sync() && self.quirk("state-lost-in-resync") {
+                        continue;
+                    }
                     self.send(c, Packet::State(VolumeNumber(v as u16), state));
                 }
             }

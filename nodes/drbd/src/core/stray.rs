@@ -40,7 +40,8 @@ impl Resource {
 
     /// Bits that nobody has explained for a while are settled by a comparison.
     pub(super) fn settle_stray_bits(&mut self, v: usize) {
-        let stray = (0..self.conns.len()).find(|c| self.has_stray_bits(*c, v));
+        let looks = !self.quirk("stray-bits-stay");
+        let stray = (0..self.conns.len()).find(|c| looks && self.has_stray_bits(*c, v));
         let device = &mut self.devices[v];
         let Some(c) = stray else { return device.stray_at = None };
         let at = *device.stray_at.get_or_insert(self.now.plus_ms(STRAY_MS));

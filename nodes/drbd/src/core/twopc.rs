@@ -324,7 +324,8 @@ impl Resource {
             Change::Empty => self.vote_on_settling(initiator),
             Change::Disk { volume, .. } => self.vote_on_disk(initiator, volume.index()),
             Change::Disconnect { .. } if request.target == Some(self.me()) => {
-                (self.role == Role::Primary && !self.quorum_without(initiator))
+                let asks = !self.quirk("disconnect-takes-last-data");
+                (asks && self.role == Role::Primary && !self.quorum_without(initiator))
                     .then_some(Refusal::NoQuorum)
             }
             Change::Resync { volume, to_initiator } if request.target == Some(self.me()) => {

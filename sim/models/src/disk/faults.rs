@@ -12,6 +12,8 @@ pub(super) struct Faults {
     /// Nothing completes before.
     pub(super) stalled_until: SimTime,
     pub(super) lying_flush: bool,
+    /// It goes on when its host has fallen.
+    pub(super) straggles: bool,
     pub(super) offline: bool,
 }
 
@@ -24,6 +26,7 @@ impl Faults {
             write_error_ppm: 0,
             stalled_until: SimTime::ZERO,
             lying_flush: false,
+            straggles: false,
             offline: false,
         }
     }

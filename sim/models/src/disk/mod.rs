@@ -263,6 +263,9 @@ impl<C: Clone + Default> Disk<C> {
         }
         self.powered = false;
         self.hash.add(now.0 ^ 1 << 63);
+        if self.faults.straggles {
+            return;
+        }
         // Extremes find other bugs than mixtures, so they get their share.
         let ppm = *self.survival.pick(&[0, 0, 100_000, 500_000, 900_000, 1_000_000]).unwrap_or(&0);
         let in_flight = self.take_in_flight(now);
@@ -291,6 +294,9 @@ impl<C: Clone + Default> Disk<C> {
             return;
         }
         self.hash.add(now.0 ^ 3 << 62);
+        if self.faults.straggles {
+            return;
+        }
         let in_flight = self.take_in_flight(now);
         self.apply_in_flight(now, in_flight, None);
         self.channels.fill(now);
@@ -421,6 +427,12 @@ impl<C: Clone + Default> Disk<C> {
     /// Flush, preflush and FUA are acknowledged and not done from now on, or are honest again.
     pub fn set_lying_flush(&mut self, lying: bool) {
         self.faults.lying_flush = lying;
+    }
+
+    /// A disk with a battery and a will of its own: from now on it goes on with what it was given
+    /// when its host loses power or its kernel, and keeps its cache. No real disk should.
+    pub fn set_straggling(&mut self, yes: bool) {
+        self.faults.straggles = yes;
     }
 
     /// What was acknowledged is on the medium at once, as after a flush: for a command that waits

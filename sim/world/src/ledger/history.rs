@@ -22,6 +22,11 @@ pub(super) struct Block {
 }
 
 impl Block {
+    /// Was anything ever written here?
+    pub(super) fn is_written(&self) -> bool {
+        self.pruned || !self.versions.is_empty()
+    }
+
     pub(super) fn push(&mut self, id: WriteId) {
         self.versions.push(id);
     }

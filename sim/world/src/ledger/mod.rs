@@ -30,9 +30,11 @@
 //! longer may still be there; then the next older owed write is the oldest that a reader may see.
 
 mod history;
+mod lineage;
 mod write;
 
 pub use history::{Judgement, Wrong};
+pub use lineage::{Kin, Lineage};
 pub use write::{Fate, Write, WriteId};
 
 use drbd::ids::{Blocks, NodeId, NodeMask};
@@ -91,6 +93,12 @@ impl Ledger {
     /// How many blocks from 0 may have been touched.
     pub fn span(&self) -> u64 {
         self.blocks.len() as u64
+    }
+
+    /// Blocks that an application has written or discarded: the others hold what they were born
+    /// with.
+    pub fn written(&self) -> impl Iterator<Item = u64> {
+        (0..).zip(&self.blocks).filter(|(_, block)| block.is_written()).map(|(at, _)| at)
     }
 
     /// How many writes are remembered.

@@ -3,6 +3,7 @@
 
 use super::resource::{Node, Resource, Vdi, View};
 use super::script::Script;
+use super::vigil::Vigil;
 use super::vm::Vm;
 use super::{Networks, World, commands, options, storage};
 use crate::check::Tally;
@@ -138,6 +139,10 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         overruled: false,
         forgotten: NodeMask::NONE,
         settles: config.after_sb != Config::new("", config.node).after_sb,
+        vigil: Vigil::new(
+            volumes,
+            &members.iter().map(|(_, diskful)| *diskful).collect::<Vec<_>>(),
+        ),
         resynced: vec![false; volumes],
     };
     let copies = resource.copies();
@@ -366,6 +371,8 @@ pub fn build(scenario: &Scenario, options: &RunOptions) -> World {
         hash: Hash64::new(),
         events: 0,
         last_fault: 0,
+        last_step: 0,
+        fallen: scenario.pool.hosts.iter().map(|_| None).collect(),
         writes: 0,
         log: Log::new(options.keep_log),
         tally: Tally::default(),

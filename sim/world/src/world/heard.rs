@@ -53,6 +53,7 @@ impl World {
     /// Handles one thing that a host told.
     pub(super) fn heard(&mut self, host: usize, out: Out) {
         let Out { slot, what } = out;
+        self.heed_the_dead(host, &what);
         match what {
             What::Complete { volume, id, result, copies } => {
                 self.completed(host, volume, id, result, copies);
@@ -83,6 +84,7 @@ impl World {
                 self.log.add(self.now, Line::Host(host as u16, "kernel runs"));
                 self.note(&[8, host as u64]);
                 self.plug(host, true);
+                self.has_risen(host);
                 self.saw(Event::Booted, host, None, None);
                 self.host_is_up(host);
             }
@@ -113,6 +115,7 @@ impl World {
 
     fn brought_up(&mut self, host: usize, slot: usize) {
         let (resource, node) = self.slots[host][slot];
+        self.resources[resource].vigil.forget(node);
         let node = &mut self.resources[resource].nodes[node];
         node.asked_down = false;
         if node.view.role == Role::Unknown {
@@ -126,6 +129,7 @@ impl World {
         self.note(&[9, host as u64]);
         self.loses_power(host);
         self.host_is_gone(host);
+        self.has_fallen(host);
         if std::mem::take(&mut self.boot_wanted[host]) {
             self.hosts[host].boot(SimTime(self.now));
         }
@@ -135,6 +139,7 @@ impl World {
         let (at, node) = self.slots[host][slot];
         let [kind, a, b] = digest(&notice);
         self.note(&[10, (host as u64) << 8 | at as u64, kind << 32 | a, b]);
+        self.heed(at, node, &notice);
         self.judge_notice(host, at, node, &notice);
         match &notice {
             Notice::Role(role) => self.role(at, node, *role),
@@ -189,6 +194,9 @@ impl World {
         let place = &mut self.resources[at].nodes[node];
         let was = std::mem::replace(&mut place.view.linked[peer.index()], up);
         let host = place.host;
+        if was != up {
+            self.resources[at].vigil.linked(self.now, node, peer.index(), up);
+        }
         match (was, up) {
             (false, true) => self.saw_of(Event::LinkUp, host, at, Some(peer)),
             (true, false) => self.saw_of(Event::LinkDown, host, at, Some(peer)),
@@ -307,6 +315,7 @@ impl World {
             let count = resource.nodes.len();
             resource.nodes[node].view = View::new(count, resource.volumes);
             resource.nodes[node].forgets();
+            resource.vigil.forget(node);
             resource.exclusive.role(self.now, node, false);
             resource.roles_changed = true;
             if resource.nodes[node].diskful {

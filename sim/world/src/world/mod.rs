@@ -11,6 +11,7 @@ mod build;
 mod commands;
 #[cfg(test)]
 mod excuse_tests;
+mod fallen;
 mod guests;
 mod heard;
 mod look;
@@ -25,6 +26,7 @@ mod storage;
 mod story;
 #[cfg(test)]
 mod tests;
+mod vigil;
 mod vm;
 mod watch;
 #[cfg(test)]
@@ -113,6 +115,10 @@ pub struct World {
     hash: Hash64,
     events: u64,
     last_fault: u64,
+    /// When the plan did anything last.
+    last_step: u64,
+    /// By host: its copies as it fell, while it has no kernel.
+    fallen: Vec<Option<Vec<fallen::Fallen>>>,
     writes: u64,
     log: Log,
     tally: Tally,

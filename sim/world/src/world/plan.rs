@@ -75,6 +75,7 @@ impl World {
             *self.faults.entry(kind).or_default() += 1;
             self.last_fault = self.now;
         }
+        self.last_step = self.now;
         self.mark_fault(step);
         self.weigh(&step.action);
         match &step.action {
@@ -158,7 +159,10 @@ impl World {
         self.boot_wanted[host] = false;
         self.loses_power(host);
         self.host_is_gone(host);
+        // A kernel that died before left a disk with power; its cache is lost now.
+        self.has_risen(host);
         self.hosts[host].power_off(SimTime(self.now), &mut self.net);
+        self.has_fallen(host);
         self.timers.retain(|(_, d)| *d != Deed::Boot(host) && *d != Deed::ShutDown(host));
     }
 
@@ -174,6 +178,7 @@ impl World {
             self.host_is_gone(host);
             self.timers.retain(|(_, deed)| *deed != Deed::ShutDown(host));
             self.hosts[host].crash(SimTime(self.now), &mut self.net);
+            self.has_fallen(host);
             self.later(1_000_000_000, Deed::Boot(host));
         }
     }
@@ -396,6 +401,7 @@ impl World {
                 }
             }
         }
+        self.fallen_is_changed(host);
         self.resources[at].nodes[node].was_broken = true;
         debug_assert!(self.resources[at].blocks <= 1 << 24, "{} bytes", Blocks::BYTES);
     }

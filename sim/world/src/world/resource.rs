@@ -1,6 +1,7 @@
 //! A resource as the world sees it: where its nodes live, what they said of themselves, and what
 //! they owe.
 
+use super::vigil::Vigil;
 use crate::check::quorum_is_exclusive::Exclusive;
 use crate::ledger::Ledger;
 use drbd::ids::{NodeId, NodeMask, VolumeNumber};
@@ -169,6 +170,8 @@ pub struct Resource {
     pub forgotten: NodeMask,
     /// A policy for split brain is set.
     pub settles: bool,
+    /// What promises remember of it.
+    pub vigil: Vigil,
     /// By volume: a resync ended since copies were last compared, so compare everything.
     pub resynced: Vec<bool>,
 }

@@ -91,6 +91,9 @@ impl World {
             let count = self.resources[at].nodes.len();
             let views: Vec<Option<VolumeView>> =
                 (0..count).map(|node| self.volume_view(at, node, volume)).collect();
+            if !everything {
+                self.watch(at, volume, &views);
+            }
             let busy = |view: &VolumeView| view.app_in_flight > 0 || view.peer_unacked > 0;
             let frozen = self.resources[at].nodes.iter().any(|n| self.hosts[n.host].is_frozen());
             if frozen || views.iter().flatten().any(busy) {

@@ -46,6 +46,11 @@ fn a_calm_pool_keeps_every_promise_and_is_checked() {
         "one-primary",
         "quorum-is-exclusive",
         "no-forbidden-state",
+        "split-brain-is-detected-on-both-sides",
+        "no-needless-split-brain",
+        "no-needless-full-sync",
+        "outdated-never-promotes",
+        "last-good-copy-kept",
     ] {
         assert!(outcome.promises[promise] > 0, "{promise} was never checked");
     }

@@ -153,6 +153,34 @@ fn promise(name: &str) -> &'static str {
         }
         "io-resumes" => "Promised: once everything is repaired, every VM gets I/O again.",
         "resync-finishes" => "Promised: once everything is repaired, every copy is whole again.",
+        "split-brain-is-detected-on-both-sides" => {
+            "Promised: both ends of a connection that comes up say the same of whose data counts, a \
+             split brain above all."
+        }
+        "no-needless-split-brain" => {
+            "Promised: no split brain is seen where one copy has all that the other has."
+        }
+        "no-needless-full-sync" => {
+            "Promised: no copy is written anew as a whole where it is known what it lacks."
+        }
+        "outdated-never-promotes" => {
+            "Promised: nobody becomes Primary without data that is up to date."
+        }
+        "last-good-copy-kept" => {
+            "Promised: while one copy is half overwritten, another one stays good."
+        }
+        "bitmap-drains" => {
+            "Promised: blocks that may differ between two good copies are looked into in the end."
+        }
+        "one-view-after-settling" => {
+            "Promised: once everything is quiet, connected nodes know each other's state."
+        }
+        "metadata-survives-crash" => {
+            "Promised: whenever a host falls, its metadata tells what its copy may differ in."
+        }
+        "no-io-after-power-loss" => {
+            "Promised: a host that fell writes nothing and answers nothing any more."
+        }
         "panic" => "A program of the stack crashed.",
         "limit" => "The run did not end within its bounds.",
         "expectation" => "The scenario says what has to be seen, or must not be.",
