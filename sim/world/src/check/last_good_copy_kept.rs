@@ -43,8 +43,8 @@ impl Copies {
         self.0.get(node).is_some_and(Option::is_some)
     }
 
-    /// The disk of a node is in this state now. `false`: it was the last good one and a copy is half
-    /// overwritten, or all are.
+    /// The disk of a node is in this state now. `false`: it was the last good one and a copy is
+    /// half overwritten, or all are.
     pub fn disk(&mut self, node: usize, disk: DiskState) -> bool {
         use DiskState::{Consistent, Inconsistent, Outdated, UpToDate};
         let Some(worth) = self.0.get_mut(node).and_then(Option::as_mut) else { return true };
