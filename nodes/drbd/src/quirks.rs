@@ -86,7 +86,7 @@ quirks! {
     "far-copy-not-outdated" "acked-write-survives"
         "16: a diskless Primary resumes with one copy while a far one stays UpToDate (fixed after \
          9.3.3)"
-    "one-end-reconciles" "resync-finishes"
+    "one-end-reconciles" "split-brain-is-detected-on-both-sides"
         "14: one end of two survivors alone decides to reconcile (fixed after 9.3.3)"
     "evicted-bits-not-written" "acked-write-survives"
         "3: an extent leaves the activity log before its bits are on disk (fixed in 8.3, 2010)"
@@ -102,8 +102,6 @@ quirks! {
         "a new UUID leaves the absent peer's bitmap slot empty: only the history knows the old one"
     "old-uuid-forgotten-by-followers" "no-needless-split-brain"
         "who is told of a new UUID keeps the one before neither in a slot nor in its history"
-    "reconcile-decided-alone" "split-brain-is-detected-on-both-sides"
-        "14: who names a lost node does not reconcile with one that names none (9.2.19, 9.3.3)"
     "state-lost-in-resync" "one-view-after-settling"
         "a P_STATE that is due while a resync runs is not sent, and counts as sent"
     "io-outlives-power" "no-io-after-power-loss"

@@ -509,7 +509,6 @@ impl Resource {
         let bugs = Bugs {
             ignore_dirty_bits: self.quirk("equal-uuids-drop-bits") || alone,
             ignore_disk_states: self.quirk("disk-states-ignored"),
-            reconcile_if_peer_named: self.quirk("reconcile-decided-alone"),
         };
         let verdict = handshake::decide(&mine, &theirs, bugs);
         let split = matches!(verdict.outcome, Outcome::SplitBrain(_));
@@ -1000,6 +999,12 @@ impl Resource {
         }
     }
 
+    /// Did the peer send its UUIDs because it was asked?
+    fn answers(&self, c: usize, v: usize) -> bool {
+        let uuids = self.conns[c].volumes[v].uuids.as_ref();
+        uuids.is_some_and(|uuids| uuids.flags.has(UuidFlags::ANSWER))
+    }
+
     /// Both sides have said everything, on a connection that stands.
     fn answer_negotiation(&mut self, c: usize, v: usize) {
         if self.conns[c].volumes[v].repl.is_sync() {
@@ -1008,7 +1013,13 @@ impl Resource {
             self.set_repl(c, v, ReplState::Established);
         }
         if self.conns[c].volumes[v].offered.is_none() {
-            self.offer(c, v, UuidFlags::RESYNC);
+            if self.answers(c, v) {
+                // What it answers is settled, or was given up. Taken for a question, its answer would
+                // be one again, and so on for ever: this side asks anew instead.
+                reach!(self, RenegotiatedLate);
+                return self.offer(c, v, UuidFlags::RESYNC);
+            }
+            self.offer(c, v, UuidFlags::RESYNC | UuidFlags::ANSWER);
         }
         if self.volume_offer_is_stale(c, v) {
             reach!(self, RenegotiatedStale);

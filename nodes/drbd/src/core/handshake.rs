@@ -116,17 +116,13 @@ pub struct Bugs {
     pub ignore_dirty_bits: bool,
     /// Equal generations do not ask for the disks' states.
     pub ignore_disk_states: bool,
-    /// A side that names a lost node reconciles only if the other one names it, too.
-    pub reconcile_if_peer_named: bool,
 }
 
 /// The whole decision for `me`.
 pub fn decide(me: &Side, peer: &Side, bugs: Bugs) -> Verdict {
     let verdict = by_uuids(me, peer);
     let verdict = if bugs.ignore_disk_states { verdict } else { by_disk_state(me, peer, verdict) };
-    let unnamed = bugs.reconcile_if_peer_named && me.dagtag.is_some() && peer.dagtag.is_none();
-    let ignores = bugs.ignore_dirty_bits || unnamed;
-    let verdict = if ignores { verdict } else { by_bits(me, peer, verdict) };
+    let verdict = if bugs.ignore_dirty_bits { verdict } else { by_bits(me, peer, verdict) };
     let verdict = by_inconsistency(me, peer, verdict);
     by_quorum(me, peer, verdict)
 }

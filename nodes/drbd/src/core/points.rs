@@ -62,6 +62,7 @@ points! {
     RefusedSuperseded "drbd.handshake.refuse.primary-left-behind"
     OfferStale "drbd.handshake.offer.stale"
     RenegotiatedStale "drbd.handshake.renegotiate.stale"
+    RenegotiatedLate "drbd.handshake.renegotiate.late"
     RenegotiatedInUse "drbd.handshake.renegotiate.in-use"
     TakesUpGeneration "drbd.handshake.generation.taken-up"
     DisklessOutdates "drbd.handshake.diskless-primary.outdates"

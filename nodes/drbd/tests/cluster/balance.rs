@@ -16,6 +16,7 @@ fn told_apart(balancing: ReadBalancing) -> Cluster {
     (0..3).for_each(|n| c.boot(n));
     c.settle();
     c.promote(0);
+    c.put(0, 63, 0);
     for n in [0, 1] {
         let page = Page::Stamp(n as u64);
         c.nodes[n].disk.format((0..64).map(|block| (block, one(page.clone()))).collect());

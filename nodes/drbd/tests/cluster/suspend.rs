@@ -40,6 +40,7 @@ fn it_is_answered_when_all_copies_hold_the_same() {
 fn a_resume_interrupts_it() {
     let mut c = up(&[true, true, false]);
     c.promote(0);
+    c.put(0, 7, 1);
     assert_eq!(c.told(0, Command::SuspendIo), Ok(()), "nothing is in flight");
     assert_eq!(c.told(0, Command::ResumeIo), Ok(()));
     c.hold((0, 1, Stream::Data));
@@ -58,6 +59,7 @@ fn a_resume_interrupts_it() {
 fn a_lost_peer_does_not_hold_it_up() {
     let mut c = up(&[true, true, false]);
     c.promote(0);
+    c.put(0, 7, 1);
     c.hold((0, 1, Stream::Data));
     let write = c.write(0, 5, 2);
     c.run_ms(5);

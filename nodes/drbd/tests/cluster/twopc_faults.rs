@@ -226,11 +226,6 @@ fn a_detach() {
 }
 
 #[test]
-fn an_outdate() {
-    every_message(&COPIES, idle, |c| told(c, &[(2, Command::Outdate(V))]), 4);
-}
-
-#[test]
 fn a_detach_and_a_promotion_at_once() {
     let deed: Deed = |c| {
         let mut asked = told(c, &[(1, Command::Detach(V, false))]);

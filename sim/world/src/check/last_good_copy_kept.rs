@@ -43,11 +43,11 @@ impl Copies {
         self.0.get(node).is_some_and(Option::is_some)
     }
 
-    /// The disk of a node is in this state now. The error: it was the last good one and a copy is
+    /// The disk of a node is in this state now. `false`: it was the last good one and a copy is
     /// half overwritten, or all are.
-    pub fn disk(&mut self, node: usize, disk: DiskState) -> Result<(), ()> {
+    pub fn disk(&mut self, node: usize, disk: DiskState) -> bool {
         use DiskState::{Consistent, Inconsistent, Outdated, UpToDate};
-        let Some(worth) = self.0.get_mut(node).and_then(Option::as_mut) else { return Ok(()) };
+        let Some(worth) = self.0.get_mut(node).and_then(Option::as_mut) else { return true };
         let was = *worth;
         *worth = match disk {
             UpToDate | Consistent => Worth::Good,
@@ -58,8 +58,7 @@ impl Copies {
         };
         let is = |wanted: Worth| self.0.iter().flatten().any(|worth| *worth == wanted);
         let given_up = was == Worth::Good && disk == Outdated && is(Worth::Half);
-        let kept = is(Worth::Good) || !given_up && is(Worth::Outdated);
-        if kept { Ok(()) } else { Err(()) }
+        is(Worth::Good) || !given_up && is(Worth::Outdated)
     }
 }
 
@@ -71,21 +70,21 @@ mod tests {
     #[test]
     fn one_copy_has_to_stay_good() {
         let mut copies = Copies::new([true, true, false]);
-        assert_eq!(copies.disk(1, Inconsistent), Ok(()));
-        assert_eq!(copies.disk(2, Inconsistent), Ok(()), "it has no copy");
-        assert_eq!(copies.disk(0, Consistent), Ok(()));
-        assert_eq!(copies.disk(0, Outdated), Err(()));
-        assert_eq!(copies.disk(0, Outdated), Ok(()), "it was before");
-        assert_eq!(copies.disk(1, Outdated), Ok(()), "both are whole");
-        assert_eq!(copies.disk(1, Inconsistent), Ok(()), "the other one may complete it");
+        assert!(copies.disk(1, Inconsistent));
+        assert!(copies.disk(2, Inconsistent), "it has no copy");
+        assert!(copies.disk(0, Consistent));
+        assert!(!copies.disk(0, Outdated));
+        assert!(copies.disk(0, Outdated), "it was before");
+        assert!(copies.disk(1, Outdated), "both are whole");
+        assert!(copies.disk(1, Inconsistent), "the other one may complete it");
     }
 
     #[test]
     fn a_copy_that_is_away_stays_what_it_was() {
         let mut copies = Copies::new([true, true]);
-        assert_eq!(copies.disk(1, Diskless), Ok(()));
-        assert_eq!(copies.disk(0, Inconsistent), Ok(()), "the other one is good");
-        assert_eq!(copies.disk(1, Inconsistent), Err(()));
-        assert_eq!(copies.disk(0, UpToDate), Ok(()));
+        assert!(copies.disk(1, Diskless));
+        assert!(copies.disk(0, Inconsistent), "the other one is good");
+        assert!(!copies.disk(1, Inconsistent));
+        assert!(copies.disk(0, UpToDate));
     }
 }

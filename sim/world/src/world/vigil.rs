@@ -220,7 +220,7 @@ impl World {
             return;
         }
         self.tally.add(Promise::LastGoodCopyKept, 1);
-        if kept.is_err() {
+        if !kept {
             let (name, host) = (&self.resources[at].name, self.node_name(at, node));
             let what = format!(
                 "{name}/{volume}: {host} is {disk}, and with it no copy is good any more that \
