@@ -60,6 +60,7 @@ fn a_lost_peer_does_not_hold_it_up() {
     let mut c = up(&[true, true, false]);
     c.promote(0);
     c.put(0, 7, 1);
+    c.settle();
     c.hold((0, 1, Stream::Data));
     let write = c.write(0, 5, 2);
     c.run_ms(5);
