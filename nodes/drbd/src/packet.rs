@@ -54,8 +54,8 @@ impl UuidFlags {
     /// The sender's host went down without a clean detach, and the copy was not compared since: it
     /// may lack what it had not flushed. (Not DRBD's; a kernel ignores it.)
     pub const UNCLEAN: u64 = 1 << 32;
-    /// With RESYNC: these are the answer to UUIDs that came with RESYNC, not a question. (Not DRBD's;
-    /// a kernel ignores it.)
+    /// With RESYNC: these are the answer to UUIDs that came with RESYNC, not a question. (Not
+    /// DRBD's; a kernel ignores it.)
     pub const ANSWER: u64 = 1 << 33;
     /// Are all bits of `flag` set?
     pub fn has(self, flag: u64) -> bool {

@@ -63,7 +63,7 @@ impl Resource {
             }
             ReadBalancing::LeastPending => self.local_reads(v) <= self.pending_reads(v, node),
             ReadBalancing::Striping(kib) => {
-                at.start * (Blocks::BYTES / 1024) / u64::from(kib) % 2 == 0
+                (at.start * (Blocks::BYTES / 1024) / u64::from(kib)).is_multiple_of(2)
             }
         }
     }

@@ -1014,8 +1014,8 @@ impl Resource {
         }
         if self.conns[c].volumes[v].offered.is_none() {
             if self.answers(c, v) {
-                // What it answers is settled, or was given up. Taken for a question, its answer would
-                // be one again, and so on for ever: this side asks anew instead.
+                // What it answers is settled, or was given up. Taken for a question, its answer
+                // would be one again, and so on for ever: this side asks anew instead.
                 reach!(self, RenegotiatedLate);
                 return self.offer(c, v, UuidFlags::RESYNC);
             }

@@ -75,11 +75,11 @@ fn volumes_have_one_order_of_writes() {
         c.wait(0, first);
         c.settle();
         let volumes = [V, W];
-        for step in 0..2 {
+        for (step, volume) in volumes.into_iter().enumerate() {
             if step + missed == 2 {
                 c.hold((0, 2, Stream::Data));
             }
-            c.write_on(0, volumes[step], 5, 50 + step as u64);
+            c.write_on(0, volume, 5, 50 + step as u64);
             c.run_ms(20);
         }
         c.power_loss(0, Loss::Everything, 0);
