@@ -8,9 +8,9 @@
 //! is not when all of them meet.
 //!
 //! A copy that leaves a Primary on purpose and loses it before it hears the answer has to take
-//! itself for Outdated: the Primary may have let it go. That is no violation. Nor is it one today
-//! that a copy which is the source of a resync becomes Outdated, because its target met a Primary
-//! that the source cannot see: DRBD keeps it UpToDate there.
+//! itself for Outdated: the Primary may have let it go. That is no violation. Nor is it one while a
+//! resync runs: its source can complete its target. That source may be Outdated itself today,
+//! because its target met a Primary that the source cannot see: DRBD keeps it UpToDate there.
 //!
 //! Assumes: no disk that the plan (or a full pool) broke, no copy that an administrator outdated,
 //! invalidated or made anew. A resource where that happened is not looked at any more.

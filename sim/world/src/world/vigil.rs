@@ -219,8 +219,9 @@ impl World {
         };
         let leaves = self.hosts[place.host].power() != Power::Up || !place.underway.is_empty();
         let unanswered = leaves && place.view.conn.iter().any(lost);
-        let feeds = place.view.repl.iter().any(|of| of[volume].is_sync_source());
-        let excused = unanswered || feeds;
+        let feeds =
+            |n: &super::resource::Node| n.view.repl.iter().any(|of| of[volume].is_sync_source());
+        let excused = unanswered || resource.nodes.iter().any(feeds);
         if resource.nodes.iter().any(bent) || excused || self.is_bent(at) {
             return;
         }
