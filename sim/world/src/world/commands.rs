@@ -438,7 +438,12 @@ name = "vol-a"
 size = "16MiB"
 diskful = ["alpha", "bravo"]
 tiebreaker = "charlie"
-options = { quorum = "majority", rr-conflict = "retry-connect" }
+[resource.options]
+quorum = "majority"
+rr-conflict = "retry-connect"
+c-plan-ahead = "0"
+resync-rate = "102400"
+c-min-rate = "0"
 [[vm]]
 name = "vm-a"
 on = "alpha"
