@@ -23,7 +23,7 @@ impl Resource {
     /// Why this node may not detach its copy, as far as it knows itself.
     pub(super) fn detach_refusal(&self, v: usize) -> Option<Refusal> {
         let in_use = self.role == Role::Primary || self.roles.has_reader();
-        let last = in_use && !self.good_copy_beside(v, self.me());
+        let last = in_use && !self.good_copy_beside(v, Some(self.me()));
         last.then_some(Refusal::NoUpToDateDisk)
     }
 
@@ -33,17 +33,8 @@ impl Resource {
         let in_use = self.role == Role::Primary || self.roles.has_reader();
         let c = self.conn_of(initiator)?;
         let good = self.conns[c].volumes.get(v)?.disk == DiskState::UpToDate;
-        let last = in_use && good && !self.good_copy_beside(v, initiator);
+        let last = in_use && good && !self.good_copy_beside(v, Some(initiator));
         last.then_some(Refusal::NoUpToDateDisk)
-    }
-
-    /// Is there an UpToDate copy, here or at a connected peer, other than that of `node`?
-    fn good_copy_beside(&self, v: usize, node: NodeId) -> bool {
-        let here = node != self.me() && self.devices[v].disk == DiskState::UpToDate;
-        here || self.conns.iter().any(|conn| {
-            let good = conn.volumes[v].disk == DiskState::UpToDate;
-            conn.node != node && conn.connected() && good
-        })
     }
 
     /// The change of a peer's disk is committed. (Whoever is not connected to it knows nothing of

@@ -5,9 +5,9 @@ use super::Resource;
 use super::config::OnLoss;
 use super::event::{Action, IoError, Lower, LowerResult, Notice, Request, RequestId};
 use super::locks::Holder;
-use super::parts::{AppRequest, Local, LowerUse, Work};
+use super::parts::{AppRequest, Conn, Local, LowerUse, Work};
 use super::points::reach;
-use crate::ids::{Blocks, Dagtag, NodeMask, Time, VolumeNumber};
+use crate::ids::{Blocks, Dagtag, NodeId, NodeMask, Time, VolumeNumber};
 use crate::packet::{BlockId, Packet};
 use crate::state::{DiskState, ReplState, Role};
 
@@ -87,8 +87,14 @@ impl Resource {
 
     /// Is there a copy that is UpToDate, here or at a connected peer?
     pub(super) fn data_accessible(&self, v: usize) -> bool {
-        let here = self.devices[v].disk == DiskState::UpToDate;
-        here || self.conns.iter().any(|conn| self.serves(conn, v))
+        self.good_copy_beside(v, None)
+    }
+
+    /// The same, not counting the copy of `node`.
+    pub(super) fn good_copy_beside(&self, v: usize, node: Option<NodeId>) -> bool {
+        let here = node != Some(self.me()) && self.devices[v].disk == DiskState::UpToDate;
+        let serves = |conn: &Conn| Some(conn.node) != node && self.serves(conn, v);
+        here || self.conns.iter().any(serves)
     }
 
     fn start(&mut self, ticket: u64, v: usize, id: RequestId, request: Request) {
@@ -294,7 +300,7 @@ impl Resource {
     }
 
     /// Sets the bits towards one node, if there is a slot for it.
-    pub(super) fn set_out_of_sync(&mut self, v: usize, node: crate::ids::NodeId, at: Blocks) {
+    pub(super) fn set_out_of_sync(&mut self, v: usize, node: NodeId, at: Blocks) {
         let device = &mut self.devices[v];
         if !device.resynced.is_empty() {
             let from = at.start.saturating_sub(super::resync::MAX_THIN_BLOCKS);
@@ -316,7 +322,7 @@ impl Resource {
     }
 
     /// Clears the bits towards one node.
-    pub(super) fn clear_out_of_sync(&mut self, v: usize, node: crate::ids::NodeId, at: Blocks) {
+    pub(super) fn clear_out_of_sync(&mut self, v: usize, node: NodeId, at: Blocks) {
         let device = &mut self.devices[v];
         if let Some(slot) = device.slot(node)
             && device.bitmaps[slot].clear(at) > 0
@@ -482,7 +488,7 @@ impl Resource {
     }
 
     /// A copy is no longer UpToDate: what it acknowledged may be overwritten.
-    pub(super) fn not_kept(&mut self, v: usize, node: crate::ids::NodeId) {
+    pub(super) fn not_kept(&mut self, v: usize, node: NodeId) {
         for key in &self.log {
             let req = &mut self.reqs[*key];
             if req.volume == v {

@@ -248,7 +248,7 @@ impl Resource {
         let lost = asks_round.then_some(request.id.initiator);
         let (mut has_data, mut incapable) = (false, VolumeMask::default());
         for v in 0..self.devices.len() {
-            match self.good_data(v, lost) {
+            match self.good_copy_beside(v, lost) {
                 true => has_data = true,
                 false if primary => incapable.insert(v),
                 false => {}
@@ -263,15 +263,6 @@ impl Resource {
             weak: if weighs { reachable.complement() } else { NodeMask::NONE },
             incapable,
         }
-    }
-
-    /// Is there an UpToDate copy, here or at a peer that is not `lost`?
-    fn good_data(&self, v: usize, lost: Option<NodeId>) -> bool {
-        let good = |conn: &super::parts::Conn| {
-            let stays = conn.connected() && Some(conn.node) != lost;
-            stays && conn.volumes[v].disk == DiskState::UpToDate
-        };
-        self.devices[v].disk == DiskState::UpToDate || self.conns.iter().any(good)
     }
 
     pub(super) fn twopc_prepare(&mut self, c: usize, request: TwopcRequest) {

@@ -246,7 +246,7 @@ fn an_end_is_asked_of_a_primary_that_came_meanwhile() {
     c.isolate(1);
     c.promote(2);
     // Enough for the resync to last until the two have a link.
-    for block in 1000..1300 {
+    for block in 1000..1040 {
         c.put(2, block, 1);
     }
     c.put(2, 5, 5);
@@ -255,10 +255,11 @@ fn an_end_is_asked_of_a_primary_that_came_meanwhile() {
     c.until("a target", |c| c.repl(1, 0) == ReplState::SyncTarget);
     assert_eq!(c.engine(1).peer(id(2)).0, ConnState::Connecting);
     // The target has told the Primary all, and waits for its half of the handshake.
-    c.hold((2, 1, Stream::Data));
     c.mend(1, 2);
+    c.hold((2, 1, Stream::Data));
     c.until("clean", |c| c.bits(1, 0) == 0 && c.nodes[1].links.contains_key(&2));
     c.run_ms(20);
+    assert_eq!(c.disk(1), DiskState::Inconsistent, "its end waits for the handshake");
     c.hold((0, 2, Stream::Control));
     let write = c.write(2, 6, 6);
     c.run_ms(5);

@@ -426,34 +426,12 @@ pub(super) fn res_host(
 mod tests {
     use super::*;
     use crate::outcome::{Outcome, RunOptions};
-
-    const POOL: &str = r#"
-schema = 1
-name = "commands"
-horizon = "90s"
-[pool]
-hosts = ["alpha", "bravo", "charlie"]
-[[resource]]
-name = "vol-a"
-size = "16MiB"
-diskful = ["alpha", "bravo"]
-tiebreaker = "charlie"
-[resource.options]
-quorum = "majority"
-rr-conflict = "retry-connect"
-c-plan-ahead = "0"
-resync-rate = "102400"
-c-min-rate = "0"
-[[vm]]
-name = "vm-a"
-on = "alpha"
-vdi = "vol-a"
-io = { write = 1, block = "4KiB..8KiB" }
-"#;
+    use crate::world::test_pool::pool;
 
     /// A run of the pool with these steps and expectations.
     fn run(rest: &str) -> Outcome {
-        let scenario = scenarios::read("f.toml", &format!("{POOL}{rest}"));
+        let pool = pool("commands", r#"["alpha", "bravo", "charlie"]"#);
+        let scenario = scenarios::read("f.toml", &(pool + rest));
         let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
         let wall_limit = std::time::Duration::from_secs(60);
         let quirks = drbd::quirks::Quirks::default();

@@ -3,35 +3,12 @@
 
 use super::World;
 use super::resource::{Node, Resource};
+use super::test_pool::pool;
 use crate::outcome::RunOptions;
 use drbd::ids::NodeMask;
 use scenarios::{Do, Scenario};
 
 const SECOND: u64 = 1_000_000_000;
-
-const POOL: &str = r#"
-schema = 1
-name = "excuses"
-horizon = "90s"
-[pool]
-hosts = ["alpha", "bravo", "charlie", "delta"]
-[[resource]]
-name = "vol-a"
-size = "16MiB"
-diskful = ["alpha", "bravo"]
-tiebreaker = "charlie"
-[resource.options]
-quorum = "majority"
-rr-conflict = "retry-connect"
-c-plan-ahead = "0"
-resync-rate = "102400"
-c-min-rate = "0"
-[[vm]]
-name = "vm-a"
-on = "alpha"
-vdi = "vol-a"
-io = { write = 1, block = "4KiB..8KiB" }
-"#;
 
 fn build(scenario: &Scenario) -> World {
     let wall_limit = std::time::Duration::from_secs(60);
@@ -44,7 +21,8 @@ fn build(scenario: &Scenario) -> World {
 fn world(steps: &[(u64, &str)]) -> World {
     let step = |(at, action): &(u64, &str)| format!("[[step]]\nat = \"{at}s\"\ndo = {action}\n");
     let steps: String = steps.iter().map(step).collect();
-    let scenario = scenarios::read("f.toml", &format!("{POOL}{steps}"));
+    let pool = pool("excuses", r#"["alpha", "bravo", "charlie", "delta"]"#);
+    let scenario = scenarios::read("f.toml", &(pool + &steps));
     build(&scenario.unwrap_or_else(|error| panic!("{error}")))
 }
 

@@ -25,6 +25,8 @@ mod script;
 mod storage;
 mod story;
 #[cfg(test)]
+mod test_pool;
+#[cfg(test)]
 mod tests;
 mod vigil;
 mod vm;

@@ -188,14 +188,15 @@ impl World {
         let of = |peer: usize| engine?.generations(number, Resource::id(peer));
         let kept = peers.find_map(of).map(|generations| generations.history[0]);
         let conn = &place.view.conn;
-        // By the maker, or by another that goes on: that one may have been told with it there.
         let just_now = |other: usize, peer: usize| {
             let changed = resource.vigil.parted.get(&ordered(other, peer));
             changed.is_some_and(|changed| self.now < changed + JUST_NOW)
         };
+        // By the maker, or by another that goes on: that one may have been told with it there.
+        let goes_on = |other: usize| other == node || conn[other] == ConnState::Connected;
         let linked = |peer: usize| {
-            let anybody = (0..resource.nodes.len()).any(|other| just_now(other, peer));
-            conn[peer] == ConnState::Connected || anybody
+            let mut going_on = (0..resource.nodes.len()).filter(|other| goes_on(*other));
+            conn[peer] == ConnState::Connected || going_on.any(|other| just_now(other, peer))
         };
         let present = (0..resource.nodes.len()).filter(|n| *n == node || linked(*n));
         let present = present.fold(NodeMask::NONE, |mask, n| mask.with(Resource::id(n)));
