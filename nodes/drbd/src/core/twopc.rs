@@ -241,11 +241,10 @@ impl Resource {
         }
         let promotes = mine && request.change == Change::Promote;
         let primary = (self.role == Role::Primary && !self.is_as_good_as_demoted()) || promotes;
-        // Who asks who is there, and has to ask through others, has lost this node: its data will
-        // be out of reach as soon as this end notices. (DRBD lets the last good copy outdate
+        // What comes through others comes from a node that has no connection to this one: its data
+        // will be out of reach as soon as this end notices. (DRBD lets the last good copy outdate
         // itself.)
-        let asks_round = request.change == Change::Empty && from != request.id.initiator;
-        let lost = asks_round.then_some(request.id.initiator);
+        let lost = (from != request.id.initiator).then_some(request.id.initiator);
         let (mut has_data, mut incapable) = (false, VolumeMask::default());
         for v in 0..self.devices.len() {
             match self.good_copy_beside(v, lost) {

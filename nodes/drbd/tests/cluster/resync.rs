@@ -243,8 +243,11 @@ fn a_missed_end_starts_no_resync() {
 #[test]
 fn an_end_is_asked_of_a_primary_that_came_meanwhile() {
     let mut c = up(&[true, true, false]);
-    c.isolate(1);
+    c.cut(1, 2);
+    c.until("parted", |c| c.engine(1).peer(id(2)).0 == ConnState::Connecting);
     c.promote(2);
+    c.run_ms(20);
+    c.isolate(1);
     // Enough for the resync to last until the two have a link.
     for block in 1000..1040 {
         c.put(2, block, 1);
@@ -253,7 +256,7 @@ fn an_end_is_asked_of_a_primary_that_came_meanwhile() {
     c.settle();
     c.mend(0, 1);
     c.until("a target", |c| c.repl(1, 0) == ReplState::SyncTarget);
-    assert_eq!(c.engine(1).peer(id(2)).0, ConnState::Connecting);
+    assert_eq!(c.engine(1).peer(id(2)), (ConnState::Connecting, Role::Primary));
     // The target has told the Primary all, and waits for its half of the handshake.
     c.mend(1, 2);
     c.hold((2, 1, Stream::Data));
