@@ -192,6 +192,8 @@ pub struct TwopcReply {
     pub weak: NodeMask,
     /// Volumes of which a Primary has no good data. (Ours: DRBD has one answer for all volumes.)
     pub incapable: VolumeMask,
+    /// Nodes of which a Primary has the only good copy of a volume. (Ours.)
+    pub relied_on: NodeMask,
 }
 
 /// How a participant answers.
@@ -218,6 +220,8 @@ pub struct TwopcCommit {
     pub primary_incapable: bool,
     /// Volumes of which it has none, while it has of others.
     pub incapable: VolumeMask,
+    /// Nodes of which it has the only good copy of a volume.
+    pub relied_on: NodeMask,
 }
 
 /// A packet. `Data*` and everything not named otherwise travels on [`Stream::Data`].

@@ -97,6 +97,15 @@ impl Resource {
         here || self.conns.iter().any(serves)
     }
 
+    /// Peers that hold the only good copy of a volume.
+    pub(super) fn sole_copies(&self) -> NodeMask {
+        let sole = |conn: &&Conn| {
+            let of = |v| self.serves(conn, v) && !self.good_copy_beside(v, Some(conn.node));
+            (0..self.devices.len()).any(of)
+        };
+        self.conns.iter().filter(sole).fold(NodeMask::NONE, |mask, conn| mask.with(conn.node))
+    }
+
     fn start(&mut self, ticket: u64, v: usize, id: RequestId, request: Request) {
         let at = match &request {
             Request::Read(at) | Request::Discard(at) => Some(*at),

@@ -261,6 +261,7 @@ impl Resource {
             primaries: if primary { self.me().mask() } else { NodeMask::NONE },
             weak: if weighs { reachable.complement() } else { NodeMask::NONE },
             incapable,
+            relied_on: if primary { self.sole_copies() } else { NodeMask::NONE },
         }
     }
 
@@ -435,6 +436,7 @@ impl Resource {
                 ongoing.reply.primaries = ongoing.reply.primaries.or(reply.primaries);
                 ongoing.reply.weak = ongoing.reply.weak.or(reply.weak);
                 ongoing.reply.incapable = ongoing.reply.incapable.or(reply.incapable);
+                ongoing.reply.relied_on = ongoing.reply.relied_on.or(reply.relied_on);
             }
             TwopcVote::No => ongoing.no = true,
             TwopcVote::Retry => ongoing.retry = true,
@@ -561,6 +563,7 @@ impl Resource {
             reachable: here,
             primary_incapable: !primaries.is_empty() && reply.weak.is_empty(),
             incapable: reply.incapable,
+            relied_on: reply.relied_on,
         };
         for node in ongoing.prepared.iter() {
             let far = ongoing.request.target == Some(node);
@@ -798,7 +801,9 @@ impl Resource {
             let disk = self.devices[v].disk;
             let good = disk > DiskState::Outdated && disk != DiskState::DUnknown;
             let incapable = commit.primary_incapable || commit.incapable.has(v);
-            if far && !incapable && good && self.role != Role::Primary {
+            // That Primary will notice that it lost this copy, and has no other then.
+            let spared = incapable || commit.relied_on.has(self.me());
+            if far && !spared && good && self.role != Role::Primary {
                 reach!(self, TwopcFarPrimary);
                 self.set_disk(v, DiskState::Outdated);
             } else if empty && mine && disk == DiskState::Consistent && commit.primaries.is_empty()

@@ -370,7 +370,7 @@ fn any(luck: &mut Luck) -> Packet {
         27 => Packet::TwopcVote(w.request().id, w.vote()),
         28 => {
             let (request, primary_incapable) = (w.request(), w.yes());
-            let (primaries, reachable) = (w.mask(), w.mask());
+            let (primaries, reachable, relied_on) = (w.mask(), w.mask(), w.mask());
             let incapable = drbd::ids::VolumeMask::default();
             Packet::TwopcCommit(TwopcCommit {
                 request,
@@ -378,6 +378,7 @@ fn any(luck: &mut Luck) -> Packet {
                 reachable,
                 primary_incapable,
                 incapable,
+                relied_on,
             })
         }
         29 => Packet::TwopcAbort(w.request()),

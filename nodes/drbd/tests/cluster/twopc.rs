@@ -1,7 +1,8 @@
-//! Promotion while messages are lost.
+//! Promotion while messages are lost, and what a commit means for copies that a Primary relies on.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, id};
 use crate::verbs::up;
+use drbd::core::event::{Event, LinkFault};
 use drbd::state::{ConnState, DiskState, Role};
 
 /// Opens the nodes, loses the message after `after` others; `false` if there were fewer.
@@ -65,4 +66,24 @@ fn a_link_that_only_the_initiator_knows_to_be_dead_ends() {
     c.promote(0);
     c.run_ms(10);
     assert_eq!(c.disk(2), DiskState::Outdated);
+}
+
+/// Goal: a copy does not outdate itself because of a Primary that has no other. Topology: one copy,
+/// two nodes without, one of them Primary. Method: the copy loses the Primary, which has not noticed
+/// yet when the third node connects to it: the commit tells the copy of a far Primary that has data.
+#[test]
+fn the_only_copy_of_a_primary_is_not_outdated() {
+    let mut c = up(&[true, false, false]);
+    c.promote(2);
+    c.put(2, 3, 1);
+    c.cut(1, 2);
+    c.until("parted", |c| c.engine(1).peer(id(2)).0 == ConnState::Connecting);
+    c.until("parted", |c| c.engine(2).peer(id(1)).0 == ConnState::Connecting);
+    c.event(0, Event::LinkDown(id(2), LinkFault::Broken));
+    c.until("settled", |c| c.disk(0) == DiskState::UpToDate);
+    c.mend(1, 2);
+    c.until("connected", |c| c.engine(1).peer(id(2)).0 == ConnState::Connected);
+    assert_eq!(c.engine(2).peer(id(0)).0, ConnState::Connected, "it has not noticed");
+    c.run_ms(20);
+    assert_eq!(c.disk(0), DiskState::UpToDate, "{}", c.status());
 }

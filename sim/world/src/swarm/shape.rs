@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 const HOSTS: [&str; 5] = ["alpha", "bravo", "charlie", "delta", "echo"];
 const US: u64 = 1_000;
+/// Seconds that a full resync takes at most.
+const SLOWEST_S: u64 = 16;
 const MIB: u64 = 1 << 20;
 
 /// One of the values, each as likely as it is often in the list.
@@ -166,7 +168,11 @@ fn resource(
         }
         n => [8, 16, 32, 64][n as usize % 4] * MIB,
     };
-    if size > 64 * MIB {
+    // Resyncs may be slow, but two full ones, of which the first turned out to be unstable, have to
+    // end before the plan does.
+    let least = size / 1_024 / SLOWEST_S;
+    let rate = options.get("c-max-rate").and_then(|rate| rate.parse::<u64>().ok());
+    if rate.is_some_and(|rate| rate < least) {
         options.remove("c-max-rate");
     }
     Resource {
