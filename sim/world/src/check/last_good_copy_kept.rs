@@ -1,16 +1,17 @@
 //! `last-good-copy-kept`: the last good copy is not given up while another one is half overwritten.
 //!
-//! A copy is good while it is UpToDate or Consistent, and stays what it was last while its node is
-//! down or its disk detached: its metadata says so. While a copy is Inconsistent (half overwritten)
+//! A copy is good while it is UpToDate, may be while it is Consistent, and stays what it was last
+//! while its node is down or its disk detached: its metadata says so. While a copy is Inconsistent (half overwritten)
 //! no other one becomes Outdated that is the last good one: who takes the source of a resync away
 //! takes what could complete its target, and nobody can be promoted any more though nothing broke.
 //! And at no time are all copies Inconsistent. That all are Outdated may happen: they find out who
 //! is not when all of them meet.
 //!
 //! A copy that leaves a Primary on purpose and loses it before it hears the answer has to take
-//! itself for Outdated: the Primary may have let it go. That is no violation. Nor is it one while a
-//! resync runs: its source can complete its target. That source may be Outdated itself today,
-//! because its target met a Primary that the source cannot see: DRBD keeps it UpToDate there.
+//! itself for Outdated: the Primary may have let it go. That is no violation. Nor is it one that a
+//! copy becomes Outdated because a handshake found newer data in another one, Outdated or not: it
+//! was not good, and only did not know. Nor that the source of a running resync becomes Outdated:
+//! it completes its target all the same.
 //!
 //! Assumes: no disk that the plan (or a full pool) broke, no copy that an administrator outdated,
 //! invalidated or made anew. A resource where that happened is not looked at any more.
@@ -24,6 +25,8 @@ pub const NAME: &str = "last-good-copy-kept";
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Worth {
     Good,
+    /// Good, or Outdated: it has not heard yet.
+    Unsure,
     Outdated,
     Half,
 }
@@ -50,7 +53,8 @@ impl Copies {
         let Some(worth) = self.0.get_mut(node).and_then(Option::as_mut) else { return true };
         let was = *worth;
         *worth = match disk {
-            UpToDate | Consistent => Worth::Good,
+            UpToDate => Worth::Good,
+            Consistent => Worth::Unsure,
             Outdated => Worth::Outdated,
             Inconsistent => Worth::Half,
             // On its way in or out: its metadata says what it was.
@@ -58,7 +62,7 @@ impl Copies {
         };
         let is = |wanted: Worth| self.0.iter().flatten().any(|worth| *worth == wanted);
         let given_up = was == Worth::Good && disk == Outdated && is(Worth::Half);
-        is(Worth::Good) || !given_up && is(Worth::Outdated)
+        is(Worth::Good) || is(Worth::Unsure) || !given_up && is(Worth::Outdated)
     }
 }
 
@@ -72,11 +76,12 @@ mod tests {
         let mut copies = Copies::new([true, true, false]);
         assert!(copies.disk(1, Inconsistent));
         assert!(copies.disk(2, Inconsistent), "it has no copy");
-        assert!(copies.disk(0, Consistent));
         assert!(!copies.disk(0, Outdated));
         assert!(copies.disk(0, Outdated), "it was before");
         assert!(copies.disk(1, Outdated), "both are whole");
         assert!(copies.disk(1, Inconsistent), "the other one may complete it");
+        assert!(copies.disk(0, Consistent));
+        assert!(copies.disk(0, Outdated), "it did not know");
     }
 
     #[test]

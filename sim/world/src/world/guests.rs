@@ -2,7 +2,7 @@
 
 use super::resource::Resource;
 use super::vm::{Flight, Kind, State, Wish, request};
-use super::{ForceNote, World};
+use super::{Deed, ForceNote, World};
 use crate::check::quorum_is_exclusive::Broken;
 use crate::check::{Promise, reads_are_fresh};
 use crate::log::{IoEnd, VmNote, What};
@@ -505,8 +505,7 @@ impl World {
         } else if ghost.unwanted && age > GHOST_FENCE {
             ghost.forced = ForceNote::Fenced;
             ghost.next = u64::MAX;
-            self.fence(host);
-            return true;
+            self.later(0, Deed::Fence(host));
         }
         false
     }

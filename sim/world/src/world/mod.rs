@@ -74,6 +74,8 @@ enum Deed {
     Boot(usize),
     /// The network of a host that shuts down is gone: DRBD stops next.
     ShutDown(usize),
+    /// A watchdog resets the host, once what it has told by now is heard.
+    Fence(usize),
     /// VMs of this host that died, or belong there, start.
     StartVms(usize),
     /// `drbdadm adjust` on all hosts.

@@ -126,6 +126,7 @@ impl World {
                 self.later(1_000_000_000, Deed::ShutDown(host));
             }
             Deed::ShutDown(host) => self.shut_down(host),
+            Deed::Fence(host) => self.fence(host),
             Deed::StartVms(host) => self.start_dead_vms(host),
             Deed::Poll => self.poll_commands(),
             Deed::Adjust => {
@@ -147,7 +148,7 @@ impl World {
         }
     }
 
-    fn later(&mut self, after: u64, deed: Deed) {
+    pub(super) fn later(&mut self, after: u64, deed: Deed) {
         if !self.timers.iter().any(|(_, d)| *d == deed) {
             self.timers.push((self.now + after, deed));
         }
@@ -184,7 +185,7 @@ impl World {
     }
 
     /// A host that must not go on is reset, as a pool with HA does it.
-    pub(super) fn fence(&mut self, host: usize) {
+    fn fence(&mut self, host: usize) {
         *self.faults.entry("fenced").or_default() += 1;
         self.log.add(self.now, What::Host(host as u16, "is fenced: a stopped VM does not let go"));
         self.crash(host);

@@ -220,9 +220,17 @@ impl World {
         };
         let leaves = self.hosts[place.host].power() != Power::Up || !place.underway.is_empty();
         let unanswered = leaves && place.view.conn.iter().any(lost);
-        let feeds =
-            |n: &super::resource::Node| n.view.repl.iter().any(|of| of[volume].is_sync_source());
-        let excused = unanswered || resource.nodes.iter().any(feeds);
+        let said = &resource.vigil.volumes[volume].said;
+        let target =
+            |peer: usize| said.get(&(node, peer)).is_some_and(|s| s.1.starts_with("target"));
+        // A handshake has just found that another copy has newer data: this one was not good.
+        let learns = |peer: usize| {
+            let connected = place.view.conn[peer] == ConnState::Connected;
+            connected && place.view.repl[peer][volume] == ReplState::Off && target(peer)
+        };
+        // It completes its target all the same.
+        let feeds = place.view.repl.iter().any(|of| of[volume].is_sync_source());
+        let excused = unanswered || feeds || (0..resource.nodes.len()).any(learns);
         if resource.nodes.iter().any(bent) || excused || self.is_bent(at) {
             return;
         }
