@@ -55,18 +55,6 @@ impl Resource {
         }
     }
 
-    /// Slots as a peer without a disk is told of them. A copy of this generation that is away, and
-    /// that this one has bits for, is not listed, which means unknown: before the two have
-    /// compared, nobody is to take them for the same.
-    fn slots_settled(&self, v: usize) -> Vec<(NodeId, Uuid)> {
-        let mut slots = self.uuids_listed(v);
-        slots.retain(|(node, uuid)| {
-            let away = self.conn_of(*node).is_none_or(|c| !self.conns[c].connected());
-            !(away && uuid.is_none() && self.devices[v].weight(*node) > 0)
-        });
-        slots
-    }
-
     /// Primaries that this node is connected to, but for the peer: whose writes it does not miss.
     fn primaries_beside(&self, c: usize) -> NodeMask {
         let others = self.conns.iter().enumerate().filter(|(i, conn)| *i != c && conn.connected());
@@ -87,20 +75,12 @@ impl Resource {
         }
     }
 
-    /// Nodes without a disk may have been told that this copy and another have yet to compare.
-    fn tell_clients(&mut self, v: usize) {
-        for c in
-            (0..self.conns.len()).filter(|c| !self.conns[*c].config.diskful).collect::<Vec<_>>()
-        {
-            self.tell_uuids_to(c, v);
-        }
-    }
-
     pub(super) fn tell_uuids_to(&mut self, c: usize, v: usize) {
         // A generation that waits for its superblock is announced once it is there.
         let young = self.generation_is_young();
         if self.conns[c].connected() && self.devices[v].has_disk() && !young {
             let uuids = Arc::new(self.uuids_for(c, v));
+            self.note_unsettled(c, v);
             self.send(c, Packet::Uuids(VolumeNumber(v as u16), uuids));
         }
     }
@@ -137,6 +117,7 @@ impl Resource {
         let mut uuids = self.uuids_for(c, v);
         uuids.flags.0 |= flags;
         let uuids = Arc::new(uuids);
+        self.note_unsettled(c, v);
         let lost = self.lost_towards(c);
         if let Some((node, dagtag)) = lost {
             self.send(c, Packet::PeerDagtag { node, dagtag });
@@ -169,7 +150,7 @@ impl Resource {
 
     pub(super) fn receive_uuids(&mut self, c: usize, v: usize, uuids: Arc<Uuids>) {
         let flags = uuids.flags;
-        if !self.believes_its_own_word(c, v) {
+        if !self.believes_its_own_word(c, v) && !self.crosses_its_word(c, v, &uuids) {
             self.conns[c].volumes[v].uuids = Some(uuids.clone());
         }
         if !flags.has(UuidFlags::NEW_DATAGEN) {

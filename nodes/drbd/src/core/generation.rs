@@ -184,24 +184,30 @@ impl Resource {
         self.nobody_missed(v);
         self.notice(Notice::NewCurrentUuid(volume, uuid));
         if !diskful {
-            let abandoned = self.devices[v].abandoned.take();
-            for c in 0..self.conns.len() {
-                if self.conns[c].connected() {
-                    if let Some(uuid) = abandoned {
-                        // Whoever has it is recognised by those who have what follows it.
-                        self.send(c, Packet::CurrentUuid { volume, uuid, weak });
-                    }
-                    self.send(c, Packet::CurrentUuid { volume, uuid, weak });
-                    self.note_exposed(c, v, uuid, weak);
-                }
-                let left_out = weak.has(self.conns[c].node) && self.conns[c].connected();
-                if left_out && self.conns[c].volumes[v].disk == DiskState::Consistent {
-                    self.set_peer_disk(c, v, DiskState::Outdated);
-                }
-            }
+            self.announce_exposed(v, uuid, weak);
             self.devices[v].new_uuid = false;
         }
         diskful
+    }
+
+    /// P_CURRENT_UUID to all connected peers.
+    fn announce_exposed(&mut self, v: usize, uuid: Uuid, weak: NodeMask) {
+        let volume = VolumeNumber(v as u16);
+        let abandoned = self.devices[v].abandoned.take();
+        for c in 0..self.conns.len() {
+            if self.conns[c].connected() {
+                if let Some(uuid) = abandoned {
+                    // Whoever has it is recognised by those who have what follows it.
+                    self.send(c, Packet::CurrentUuid { volume, uuid, weak });
+                }
+                self.send(c, Packet::CurrentUuid { volume, uuid, weak });
+                self.note_exposed(c, v, uuid, weak);
+            }
+            let left_out = weak.has(self.conns[c].node) && self.conns[c].connected();
+            if left_out && self.conns[c].volumes[v].disk == DiskState::Consistent {
+                self.set_peer_disk(c, v, DiskState::Outdated);
+            }
+        }
     }
 
     /// Generations tell from here on which copy lacks what.
@@ -228,6 +234,18 @@ impl Resource {
             new.current = uuid;
             pd.uuids = Some(Arc::new(new));
         }
+    }
+
+    /// What a peer says of itself on a standing connection was sent before it read P_CURRENT_UUID:
+    /// it says so again once it has.
+    pub(super) fn crosses_its_word(&self, c: usize, v: usize, uuids: &Uuids) -> bool {
+        let (device, conn) = (&self.devices[v], &self.conns[c]);
+        let noted = conn.volumes[v].uuids.as_ref().map(|noted| noted.current);
+        conn.greeting.is_none()
+            && !uuids.flags.has(UuidFlags::RESYNC)
+            && !device.has_disk()
+            && noted.is_some_and(|noted| noted.same(device.exposed))
+            && device.predecessor.is_some_and(|old| old.same(uuids.current))
     }
 
     pub(super) fn generation_durable(&mut self) {
@@ -296,13 +314,24 @@ impl Resource {
         ours && free
     }
 
-    /// A lost disk takes a generation that waits for its superblock with it.
+    /// A lost disk takes with it a generation that waits for its superblock. It may be there all
+    /// the same, so the copies that this node works on from now on take it over, and know that disk
+    /// when it comes back.
     pub(super) fn generation_disk_lost(&mut self) {
-        if let Generation::Durable(_) = self.generation {
-            reach!(self, NewUuidDiskLost);
-            self.generation = Generation::Idle;
-            for device in &mut self.devices {
-                device.new_uuid = true;
+        if !matches!(self.generation, Generation::Durable(_)) {
+            return;
+        }
+        reach!(self, NewUuidDiskLost);
+        self.generation = Generation::Idle;
+        for v in 0..self.devices.len() {
+            let device = &mut self.devices[v];
+            device.new_uuid = true;
+            if device.has_disk() {
+                self.take_back(v);
+            } else if let Some(before) = device.untold.take() {
+                device.predecessor.get_or_insert(before.current);
+                let (made, weak) = (device.exposed, self.weak_nodes(v));
+                self.announce_exposed(v, made, weak);
             }
         }
     }
@@ -317,20 +346,23 @@ impl Resource {
         }
         reach!(self, UuidTakenBack);
         self.generation = Generation::Idle;
-        for v in 0..self.devices.len() {
-            let device = &mut self.devices[v];
-            let Some(before) = device.untold.take() else { continue };
-            device.md.current = before.current;
-            device.md.history = before.history;
-            for node in NodeId::all() {
-                device.md.peer_mut(node).bitmap_uuid = before.peer(node).bitmap_uuid;
-            }
-            let lost_quorum = before.flags.has(MdFlags::PRIMARY_LOST_QUORUM);
-            device.md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, lost_quorum);
-            device.exposed = before.current;
-            device.md_waiters.retain(|(_, work)| *work != Work::Generation);
-            self.touch_md(v);
+        (0..self.devices.len()).for_each(|v| self.take_back(v));
+    }
+
+    /// The superblock as it was before a generation that nobody was told of.
+    fn take_back(&mut self, v: usize) {
+        let device = &mut self.devices[v];
+        let Some(before) = device.untold.take() else { return };
+        device.md.current = before.current;
+        device.md.history = before.history;
+        for node in NodeId::all() {
+            device.md.peer_mut(node).bitmap_uuid = before.peer(node).bitmap_uuid;
         }
+        let lost_quorum = before.flags.has(MdFlags::PRIMARY_LOST_QUORUM);
+        device.md.flags.put(MdFlags::PRIMARY_LOST_QUORUM, lost_quorum);
+        device.exposed = before.current;
+        device.md_waiters.retain(|(_, work)| *work != Work::Generation);
+        self.touch_md(v);
     }
 
     /// P_UUIDS110 with NEW_DATAGEN to all connected peers but one.

@@ -11,9 +11,9 @@
 //! seen, `handlers` programs of the administrator, `pulse` a Primary that stood still,
 //! `generation` new data generations, `new_current` those that an administrator asks for, `day0`
 //! the one that copies are preset with, `objects` peers that come later, `admin` what else
-//! administrators ask for, `suspend` its `suspend-io`, `clamp` which states go together, `history`
-//! what the bugs of DRBD's history do that can be put back, `status` what follows from every
-//! change.
+//! administrators ask for, `suspend` its `suspend-io`, `unsettled` what nodes without a disk are
+//! told of copies that differ, `clamp` which states go together, `history` what the bugs of DRBD's
+//! history do that can be put back, `status` what follows from every change.
 
 pub mod activity_log;
 mod admin;
@@ -61,6 +61,7 @@ mod stray;
 mod suspend;
 mod thin;
 mod twopc;
+mod unsettled;
 mod verify;
 
 pub use pause::Pauses;

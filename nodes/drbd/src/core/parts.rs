@@ -222,6 +222,8 @@ pub(super) struct PeerDevice {
     pub missed: bool,
     /// Ranges that the peer was resynced in from here, and nobody was told of (P_PEERS_IN_SYNC).
     pub unannounced: Vec<Blocks>,
+    /// A peer without a disk: copies that it was told have yet to compare with this one.
+    pub unsettled: NodeMask,
 }
 
 impl PeerDevice {
@@ -266,6 +268,7 @@ impl PeerDevice {
             caught_up: false,
             missed: false,
             unannounced: Vec::new(),
+            unsettled: NodeMask::NONE,
         }
     }
 }

@@ -105,6 +105,7 @@ points! {
     NewUuidLocked "drbd.uuid.new-current.waits-for-handshake"
     NewUuidNotNeeded "drbd.uuid.new-current.not-needed"
     NewUuidConfirmed "drbd.uuid.new-current.confirmed"
+    PeerUnsettled "drbd.uuid.unsettled.told"
     NewUuidDiskLost "drbd.uuid.new-current.disk-lost"
     UuidTakenBack "drbd.uuid.new-current.taken-back"
     NewUuidDay0 "drbd.uuid.new-current.preset"

@@ -26,6 +26,7 @@ impl Resource {
             self.update_suspension();
             self.update_md_flags();
             self.broadcast_states();
+            self.tell_unsettled();
             self.progress_roles();
             self.trust_primaries();
             self.everybody_is_here();

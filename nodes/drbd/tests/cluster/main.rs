@@ -29,6 +29,7 @@ mod suspend;
 mod thin;
 mod twopc;
 mod twopc_faults;
+mod unsettled;
 mod verbs;
 mod verify;
 mod volumes;
