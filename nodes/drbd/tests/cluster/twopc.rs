@@ -69,8 +69,9 @@ fn a_link_that_only_the_initiator_knows_to_be_dead_ends() {
 }
 
 /// Goal: a copy does not outdate itself because of a Primary that has no other. Topology: one copy,
-/// two nodes without, one of them Primary. Method: the copy loses the Primary, which has not noticed
-/// yet when the third node connects to it: the commit tells the copy of a far Primary that has data.
+/// two nodes without, one of them Primary. Method: the copy loses the Primary, which has not
+/// noticed yet when the third node connects to it: the commit tells the copy of a far Primary that
+/// has data.
 #[test]
 fn the_only_copy_of_a_primary_is_not_outdated() {
     let mut c = up(&[true, false, false]);

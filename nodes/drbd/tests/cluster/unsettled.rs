@@ -47,8 +47,9 @@ fn a_client_hears_that_a_copy_was_lost_with_writes_under_way() {
 }
 
 /// Goal: a generation that only the metadata of a lost disk knows parts nobody. Topology: three
-/// copies without quorum, one of them away. Method: the Primary's disk goes while its new generation is written
-/// to it, which it is all the same; the Primary, or the next one, goes on without that disk.
+/// copies without quorum, one of them away. Method: the Primary's disk goes while its new
+/// generation is written to it, which it is all the same; the Primary, or the next one, goes on
+/// without that disk.
 #[test]
 fn a_generation_on_a_lost_disk_is_known_when_the_disk_comes_back() {
     for next in [0, 1] {

@@ -1,11 +1,11 @@
 //! `last-good-copy-kept`: the last good copy is not given up while another one is half overwritten.
 //!
 //! A copy is good while it is UpToDate, may be while it is Consistent, and stays what it was last
-//! while its node is down or its disk detached: its metadata says so. While a copy is Inconsistent (half overwritten)
-//! no other one becomes Outdated that is the last good one: who takes the source of a resync away
-//! takes what could complete its target, and nobody can be promoted any more though nothing broke.
-//! And at no time are all copies Inconsistent. That all are Outdated may happen: they find out who
-//! is not when all of them meet.
+//! while its node is down or its disk detached: its metadata says so. While a copy is Inconsistent
+//! (half overwritten) no other one becomes Outdated that is the last good one: who takes the source
+//! of a resync away takes what could complete its target, and nobody can be promoted any more
+//! though nothing broke. And at no time are all copies Inconsistent. That all are Outdated may
+//! happen: they find out who is not when all of them meet.
 //!
 //! A copy that leaves a Primary on purpose and loses it before it hears the answer has to take
 //! itself for Outdated: the Primary may have let it go. That is no violation. Nor is it one that a
