@@ -524,6 +524,10 @@ impl Resource {
             reach!(self, RefusedReader);
             return Some(Refusal::HandshakeRetry);
         }
+        if self.remembers_others(c, v) {
+            reach!(self, RefusedRemembers);
+            return Some(Refusal::HandshakeRetry);
+        }
         let primary = self.role == Role::Primary;
         match verdict.outcome {
             Outcome::SplitBrain(_) | Outcome::Unrelated if self.is_unsettled(c, v) => {

@@ -11,9 +11,10 @@
 //! seen, `handlers` programs of the administrator, `pulse` a Primary that stood still,
 //! `generation` new data generations, `new_current` those that an administrator asks for, `day0`
 //! the one that copies are preset with, `objects` peers that come later, `admin` what else
-//! administrators ask for, `suspend` its `suspend-io`, `unsettled` what nodes without a disk are
-//! told of copies that differ, `clamp` which states go together, `history` what the bugs of DRBD's
-//! history do that can be put back, `status` what follows from every change.
+//! administrators ask for, `suspend` its `suspend-io`, `remembers` with whom a copy that is behind
+//! had quorum, `unsettled` what nodes without a disk are told of copies that differ, `clamp` which
+//! states go together, `history` what the bugs of DRBD's history do that can be put back, `status`
+//! what follows from every change.
 
 pub mod activity_log;
 mod admin;
@@ -50,6 +51,7 @@ pub mod points;
 mod pulse;
 pub mod quorum;
 mod refusal;
+mod remembers;
 mod replicate;
 mod request;
 mod resync;

@@ -55,6 +55,7 @@ points! {
     RefusedSplitBrain "drbd.handshake.refuse.split-brain"
     RefusedOutranks "drbd.handshake.refuse.primary-with-quorum"
     RefusedConflict "drbd.handshake.refuse.primary-would-be-target"
+    RefusedRemembers "drbd.handshake.refuse.remembers-quorum"
     RefusedElsewhere "drbd.handshake.refuse.follows-elsewhere"
     RefusedMovedOn "drbd.handshake.refuse.peer-moved-on"
     RefusedPeerPrimary "drbd.handshake.refuse.peer-primary-would-be-target"

@@ -6,8 +6,9 @@ use drbd::core::config::OnLoss;
 use drbd::core::event::{Command, Notice};
 use drbd::ids::NodeMask;
 use drbd::meta::MdFlags;
+use drbd::packet::Stream;
 use drbd::page::Page;
-use drbd::state::{ConnState, DiskState, Role};
+use drbd::state::{ConnState, DiskState, ReplState, Role};
 
 /// Goal: the tie-breaker keeps quorum for the side that it is on; a node that is alone proves
 /// nothing. Topology: two copies and a tie-breaker. Method: the Secondary is cut off.
@@ -58,6 +59,66 @@ fn nobody_has_quorum_without_the_tie_breaker() {
     }
     c.settle();
     c.assert_all_good();
+}
+
+/// Goal: a copy that is behind, and that a Primary had quorum with, does not make up another quorum
+/// with older data. Topology: three copies. Method: the first resync after a power loss is under
+/// way when its source becomes Primary and writes; the target loses power again and comes up beside
+/// the copy that was away; then the Primary is there again.
+#[test]
+fn a_half_resynced_copy_remembers_whom_it_had_quorum_with() {
+    let mut c = up(&[true, true, true]);
+    c.promote(0);
+    c.crash(1);
+    (0..100).for_each(|block| _ = c.put(0, block, 1));
+    c.close(0);
+    c.settle();
+    c.isolate(2);
+    c.boot(1);
+    c.until("a resync", |c| c.repl(1, 0) == ReplState::SyncTarget && c.quorum(0));
+    c.hold((1, 0, Stream::Data));
+    c.promote(0);
+    c.put(0, 200, 9);
+    c.crash(1);
+    c.isolate(0);
+    c.mend(1, 2);
+    c.boot(1);
+    c.run_ms(10_000);
+    assert!(!c.quorum(1) && !c.quorum(2), "{}", c.status());
+    let open = c.open(2);
+    assert!(c.reply(2, open).is_err());
+    c.mend_all();
+    c.settle();
+    c.assert_all_good();
+    assert_eq!(c.read(0, 200), Page::Stamp(9));
+}
+
+/// Goal: as above, but who it had quorum with is forgotten.
+#[test]
+fn a_half_resynced_copy_does_not_wait_for_a_forgotten_peer() {
+    let mut c = up(&[true, true, true]);
+    c.promote(0);
+    c.crash(1);
+    (0..100).for_each(|block| _ = c.put(0, block, 1));
+    c.close(0);
+    c.settle();
+    c.isolate(2);
+    c.boot(1);
+    c.until("a resync", |c| c.repl(1, 0) == ReplState::SyncTarget && c.quorum(0));
+    c.hold((1, 0, Stream::Data));
+    c.promote(0);
+    c.put(0, 200, 9);
+    c.crash(1);
+    c.crash(0);
+    c.mend(1, 2);
+    c.boot(1);
+    c.run_ms(10_000);
+    assert!(!c.quorum(1) && !c.quorum(2), "{}", c.status());
+    assert_eq!(c.told(1, Command::Disconnect(id(0), true)), Ok(()));
+    assert_eq!(c.told(1, Command::ForgetPeer(id(0))), Ok(()));
+    c.settle();
+    assert!(c.quorum(1) && c.quorum(2), "{}", c.status());
+    assert_eq!(c.disk(1), DiskState::UpToDate);
 }
 
 /// Goal: a frozen Primary that others went on without acknowledges nothing, gives up by
