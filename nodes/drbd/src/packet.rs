@@ -92,8 +92,10 @@ pub struct Sizes {
     pub disk: u64,
     /// Administrator's limit, 0 for none.
     pub user: u64,
-    /// Size exposed now.
+    /// Size exposed now; 0: none that a peer could be held to.
     pub current: u64,
+    /// `dds_flags`, 2 (no_resync): what was added last is taken as identical.
+    pub no_resync: bool,
 }
 
 /// P_STATE of one volume.
@@ -159,6 +161,17 @@ pub enum Change {
         /// Volume.
         volume: VolumeNumber,
     },
+    /// P_TWOPC_PREP_RSZ: every copy gets as large as all can be.
+    Resize {
+        /// Volume.
+        volume: VolumeNumber,
+        /// `user_size` in 4 KiB blocks: no larger than this; 0: no limit.
+        user: u64,
+        /// `dds_flags`, 1: copies that cannot be reached are taken to have room.
+        assume_room: bool,
+        /// `dds_flags`, 2: what is added is taken as identical.
+        no_resync: bool,
+    },
     /// The initiator's disk changes (graceful detach, outdate).
     Disk {
         /// Volume.
@@ -194,6 +207,9 @@ pub struct TwopcReply {
     pub incapable: VolumeMask,
     /// Nodes of which a Primary has the only good copy of a volume. (Ours.)
     pub relied_on: NodeMask,
+    /// Of a resize, `max_possible_size`: the blocks that all copies have room for; `None`: nothing
+    /// limits it.
+    pub max_size: Option<u64>,
 }
 
 /// How a participant answers.
@@ -222,6 +238,8 @@ pub struct TwopcCommit {
     pub incapable: VolumeMask,
     /// Nodes of which it has the only good copy of a volume.
     pub relied_on: NodeMask,
+    /// Of a resize, `exposed_size`: the new size in blocks, 0 for any other change.
+    pub size: u64,
 }
 
 /// A packet. `Data*` and everything not named otherwise travels on [`Stream::Data`].
@@ -526,7 +544,10 @@ impl Packet {
             Sizes(..) => "P_SIZES",
             Uuids(..) => "P_UUIDS110",
             State(..) => "P_STATE",
-            TwopcPrepare(_) => "P_TWOPC_PREPARE",
+            TwopcPrepare(request) => match request.change {
+                Change::Resize { .. } => "P_TWOPC_PREP_RSZ",
+                _ => "P_TWOPC_PREPARE",
+            },
             TwopcVote(_, vote) => match vote {
                 self::TwopcVote::Yes(_) => "P_TWOPC_YES",
                 self::TwopcVote::No => "P_TWOPC_NO",

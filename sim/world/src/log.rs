@@ -329,6 +329,7 @@ fn said(notice: &Notice, resource: u16, names: &dyn Names) -> String {
             let what = format!("{found} blocks differ, {left} are out of sync");
             format!("{} /{} verify done: {what}", peer(*node), volume.0)
         }
+        Notice::Size(v, blocks) => format!("/{} size {} KiB", v.0, blocks * 4),
         Notice::NewCurrentUuid(v, uuid) => format!("/{} new current UUID {uuid:?}", v.0),
         Notice::Handler(handler, n, v, ran) => {
             let about = n.map(|n| format!("{} ", peer(n))).unwrap_or_default();

@@ -45,6 +45,8 @@ pub struct ActivityLog<W> {
     waiting: VecDeque<(W, std::ops::Range<u32>)>,
     chosen: Vec<W>,
     in_flight: bool,
+    /// Nobody gets an extent for now.
+    frozen: bool,
     clock: u64,
 }
 
@@ -58,8 +60,32 @@ impl<W> ActivityLog<W> {
             waiting: VecDeque::new(),
             chosen: Vec::new(),
             in_flight: false,
+            frozen: false,
             clock: 0,
         }
+    }
+
+    /// Nobody gets an extent until [`ActivityLog::thaw`].
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    /// Whoever waits may go on.
+    pub fn thaw(&mut self) {
+        self.frozen = false;
+    }
+
+    /// Is no extent held, and none about to be?
+    pub fn is_idle(&self) -> bool {
+        let idle = |slot: &Slot| slot.holders == 0 && !slot.pending;
+        !self.in_flight && self.chosen.is_empty() && self.slots.iter().all(idle)
+    }
+
+    /// Forgets all extents, of which none may be held: the log begins anew elsewhere.
+    pub fn restart(&mut self) {
+        assert!(self.is_idle(), "activity log: restarted while in use");
+        self.index.clear();
+        self.slots.iter_mut().for_each(|slot| slot.extent = None);
     }
 
     /// The log as the ring on disk tells it: (slot, extent).
@@ -98,7 +124,8 @@ impl<W> ActivityLog<W> {
     /// of [`ActivityLog::committed`] when its transaction is durable.
     pub fn begin(&mut self, at: Blocks, who: W) -> Option<()> {
         let wanted = extents(at);
-        let ready = self.waiting.is_empty() && wanted.clone().all(|extent| self.is_durable(extent));
+        let free = self.waiting.is_empty() && !self.frozen;
+        let ready = free && wanted.clone().all(|extent| self.is_durable(extent));
         if ready {
             wanted.for_each(|extent| self.hold(extent));
             return None;
@@ -120,7 +147,7 @@ impl<W> ActivityLog<W> {
     /// The next transaction to write, if somebody waits and none is being written. Serves the
     /// waiting in order and stops at the first one for whom no slot is free.
     pub fn next_transaction(&mut self) -> Option<Transaction> {
-        if self.in_flight {
+        if self.in_flight || self.frozen {
             return None;
         }
         let mut transaction = Transaction { updates: Vec::new(), evicted: Vec::new() };
@@ -226,6 +253,23 @@ mod tests {
         assert!(log.next_transaction().is_none());
         assert_eq!(log.ready_without(), ['b']);
         assert!(log.begin(at(7), 'c').is_none());
+    }
+
+    #[test]
+    fn a_frozen_log_comes_to_rest_and_begins_anew() {
+        let mut log = ActivityLog::new(2);
+        log.begin(at(1), 'a');
+        log.next_transaction();
+        log.committed();
+        log.freeze();
+        assert!(log.begin(at(1), 'b').is_some() && !log.is_idle());
+        log.end(at(1));
+        assert!(log.is_idle() && log.next_transaction().is_none());
+        log.restart();
+        assert!(log.hot().next().is_none());
+        log.thaw();
+        assert_eq!(log.next_transaction().map(|t| t.updates), Some(vec![(1, 1)]));
+        assert_eq!(log.committed(), ['b']);
     }
 
     #[test]

@@ -29,6 +29,11 @@ impl Device {
         let volume = &config.volumes[v];
         Device {
             size: volume.size,
+            capacity: volume.size,
+            lower: 0,
+            user_size: volume.size,
+            no_resync: false,
+            growth: None,
             configured_diskful: volume.diskful,
             disk: DiskState::Diskless,
             layout: Layout::new(Layout::lower_for(volume.size, config.max_peers), config.max_peers),
@@ -148,6 +153,7 @@ impl Resource {
             _ if result.is_err() => self.disk_failed(v),
             LowerUse::Superblock(version) => self.superblock_written(v, version),
             LowerUse::Transaction => self.al_written(v),
+            LowerUse::Moved => self.metadata_moved(v),
             LowerUse::Bitmap(page) => self.bitmap_page_written(v, page),
         }
     }
@@ -159,9 +165,11 @@ impl Resource {
             return self.out.push(Action::Reply(id, Err(Refusal::MinorInvalid)));
         };
         let layout = Layout::new(blocks, max_peers);
+        device.lower = device.lower.max(blocks);
+        let usable = Layout::new(device.lower, max_peers).usable();
         let refusal = match device.disk {
             _ if !device.configured_diskful => Some(Refusal::AttachNoBitmap),
-            DiskState::Diskless if layout.usable() < device.size => Some(Refusal::DiskTooSmall),
+            DiskState::Diskless if usable < device.size => Some(Refusal::DiskTooSmall),
             DiskState::Diskless => None,
             _ => Some(Refusal::DiskConfigured),
         };
@@ -189,8 +197,7 @@ impl Resource {
         };
         let superblock = area(layout.superblock()..layout.lower).first();
         let md = superblock.and_then(|block| Superblock::decode(&block.bytes(), &layout).ok());
-        let size = self.devices[v].size;
-        let Some(md) = md.filter(|md| md.effective_size == 0 || md.effective_size == size) else {
+        let Some(md) = md else {
             reach!(self, AttachRefused);
             self.set_disk(v, DiskState::Diskless);
             if let Some(id) = self.devices[v].attach_reply.take() {
@@ -199,6 +206,7 @@ impl Resource {
             }
             return;
         };
+        let size = self.size_at_attach(v, &md);
         let ring: Vec<_> = area(layout.al()).iter().map(Page::bytes).collect();
         let (slots, number) = meta::replay(&ring);
         let mut bitmaps = super::bitmap_io::decode(area(layout.bitmap()), &layout, size);
@@ -222,6 +230,7 @@ impl Resource {
         device.al_pending = None;
         device.bitmaps = bitmaps;
         device.md = md;
+        let known = std::mem::replace(&mut device.size, size);
         device.crashed_primary = crashed;
         device.unclean = !clean;
         device.md_disowns = disowned(&device.md, me);
@@ -231,18 +240,17 @@ impl Resource {
         if crashed {
             reach!(self, AttachCrashed);
         }
-        self.mark_attached(v);
+        self.mark_attached(v, known);
     }
 
-    /// The superblock says from now on that the activity log counts.
-    fn mark_attached(&mut self, v: usize) {
+    /// The superblock says from now on that the activity log counts. `known` is the size of the
+    /// device before.
+    fn mark_attached(&mut self, v: usize, known: u64) {
         let me = self.me();
-        let size = self.devices[v].size;
         self.distrust_day0(v);
         assign_slots(&self.config, &mut self.devices[v].md);
         let device = &mut self.devices[v];
         device.md.node = Some(me);
-        device.md.effective_size = size;
         device.md.al_extents = u32::from(self.config.al_extents);
         device.md.flags.put(MdFlags::AL_CLEAN, false);
         device.md.flags.put(MdFlags::CRASHED_PRIMARY, device.crashed_primary);
@@ -254,12 +262,13 @@ impl Resource {
                 device.bitmaps[slot].fill();
             }
         }
-        self.md_sync(v, Work::Attached(v));
+        self.size_attached(v, known);
     }
 
     /// Attached: from flags to a disk state; connected peers are asked for their opinion.
     pub(super) fn attached(&mut self, v: usize) {
         let device = &mut self.devices[v];
+        device.growth = None;
         let flags = device.md.flags;
         let disk = if !flags.has(MdFlags::CONSISTENT) {
             reach!(self, AttachInconsistent);
@@ -285,12 +294,14 @@ impl Resource {
         if asks {
             reach!(self, AttachNegotiates);
             self.set_disk(v, DiskState::Negotiating);
+            self.tell_size(v);
             self.negotiate_attach(v, disk);
         } else {
             if disk == DiskState::UpToDate {
                 self.devices[v].exposed = self.devices[v].md.current;
             }
             self.set_disk(v, disk);
+            self.tell_size(v);
         }
         self.start_wanted_links();
     }
@@ -313,7 +324,8 @@ impl Resource {
     fn write_superblock(&mut self, v: usize) {
         let me = self.me();
         let device = &mut self.devices[v];
-        if device.disk == DiskState::Diskless || device.disk == DiskState::Failed {
+        let gone = device.disk == DiskState::Diskless || device.disk == DiskState::Failed;
+        if gone || device.growth.as_ref().is_some_and(|growth| growth.holds_superblock()) {
             return;
         }
         let version = device.md_version;
@@ -440,6 +452,7 @@ impl Resource {
         self.abort_resyncs(v);
         let device = &mut self.devices[v];
         device.birth += 1;
+        device.lower = 0;
         device.md_writing = None;
         device.al_pending = None;
         device.bitmaps.clear();
@@ -448,6 +461,7 @@ impl Resource {
         device.bm_flight.clear();
         device.bm_draining = false;
         let detaching = device.detaching.take();
+        let growth = device.growth.take();
         let waiters = std::mem::take(&mut device.md_waiters);
         let blocked = device.al.drain();
         device.al = ActivityLog::new(self.config.al_extents);
@@ -469,6 +483,7 @@ impl Resource {
         if let Some(Some(id)) = detaching {
             self.out.push(Action::Reply(id, Ok(())));
         }
+        self.growth_failed(v, growth);
         self.works(blocked);
         for (_, work) in waiters {
             self.abandoned(work);
@@ -487,7 +502,7 @@ impl Resource {
 
     /// The superblock may say that the activity log is clean only once every bit is durable.
     pub(super) fn go_on_detaching(&mut self, v: usize) {
-        if !self.devices[v].bm_flight.is_empty() {
+        if !self.devices[v].bm_flight.is_empty() || self.devices[v].growth.is_some() {
             return;
         }
         let Some(reply) = self.devices[v].detaching.take() else { return };

@@ -30,6 +30,12 @@ impl Bitmap {
         Bitmap { pages: vec![None; bits.div_ceil(SPAN) as usize], bits, weight: 0 }
     }
 
+    /// The device has more blocks from now on; their bits are clear.
+    pub fn grow(&mut self, bits: u64) {
+        self.bits = bits;
+        self.pages.resize(bits.div_ceil(SPAN) as usize, None);
+    }
+
     /// How many bits are set.
     pub fn weight(&self) -> u64 {
         self.weight
@@ -50,7 +56,8 @@ impl Bitmap {
         self.set_range(at.start, at.end())
     }
 
-    fn set_range(&mut self, start: u64, end: u64) -> u64 {
+    /// Sets the bits from `start` to before `end`; returns how many changed.
+    pub fn set_range(&mut self, start: u64, end: u64) -> u64 {
         let before = self.weight;
         self.each_word(start, end, true, |word, mask| *word |= mask);
         self.weight - before
@@ -190,6 +197,16 @@ mod tests {
         assert_eq!(bitmap.weight(), 68);
         assert_eq!(bitmap.next_set(63), Some(65));
         assert_eq!(bitmap.set(Blocks::new(190, 100)), 10, "past the end nothing is set");
+    }
+
+    #[test]
+    fn a_larger_device_keeps_its_bits() {
+        let mut bitmap = Bitmap::new(SPAN - 3);
+        bitmap.fill();
+        bitmap.grow(SPAN + 70);
+        assert_eq!((bitmap.weight(), bitmap.next_set(SPAN - 3)), (SPAN - 3, None));
+        assert_eq!(bitmap.set_range(SPAN - 3, SPAN + 70), 73);
+        assert_eq!(bitmap.next_set(SPAN + 69), Some(SPAN + 69));
     }
 
     #[test]

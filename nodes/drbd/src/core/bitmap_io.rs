@@ -62,6 +62,7 @@ impl Resource {
         if self.devices[v].bm_draining {
             self.write_bitmap(v);
         }
+        self.progress_growth(v);
         self.go_on_detaching(v);
     }
 

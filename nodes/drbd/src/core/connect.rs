@@ -10,7 +10,7 @@ use super::points::reach;
 use super::split_brain;
 use crate::ids::{Dagtag, NodeId, NodeMask, Uuid, VolumeNumber};
 use crate::meta::{MdFlags, PeerSlot};
-use crate::packet::{Packet, PeerState, Sizes, UuidFlags, Uuids};
+use crate::packet::{Packet, PeerState, UuidFlags, Uuids};
 use crate::state::{ConnState, DiskState, ReplState, Role};
 use std::sync::Arc;
 
@@ -91,13 +91,7 @@ impl Resource {
             return;
         }
         for v in 0..self.devices.len() {
-            let device = &self.devices[v];
-            let volume = VolumeNumber(v as u16);
-            let disk = if device.has_disk() { device.size } else { 0 };
-            self.send(
-                c,
-                Packet::Sizes(volume, Sizes { disk, user: 0, current: self.devices[v].size }),
-            );
+            self.send_sizes(c, v);
             self.offer(c, v, 0);
         }
         if let Some(greeting) = self.conns[c].greeting.as_mut() {
@@ -138,14 +132,6 @@ impl Resource {
     fn lost_towards(&self, c: usize) -> Option<(NodeId, Dagtag)> {
         let node = self.lost_primary.filter(|node| *node != self.conns[c].node)?;
         Some((node, self.conns[self.conn_of(node)?].last_dagtag))
-    }
-
-    pub(super) fn receive_sizes(&mut self, c: usize, v: usize, sizes: Sizes) {
-        let too_small = sizes.disk != 0 && sizes.disk < self.devices[v].size;
-        if let (true, Some(greeting)) = (too_small, self.conns[c].greeting.as_mut()) {
-            greeting.refused = Some(Refusal::HandshakeDisconnect);
-            self.notice(Notice::Note("The peer's disk size is too small!".to_owned()));
-        }
     }
 
     pub(super) fn receive_uuids(&mut self, c: usize, v: usize, uuids: Arc<Uuids>) {

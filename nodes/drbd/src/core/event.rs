@@ -183,6 +183,8 @@ pub enum Command {
         /// The block before which it ends; by default the end of the device.
         stop: Option<u64>,
     },
+    /// `resize`: every copy gets as large as all can be.
+    Resize(VolumeNumber, Resize),
     /// `pause-sync`: a resync with this peer stands still until it is resumed.
     PauseSync(VolumeNumber, NodeId),
     /// `resume-sync`.
@@ -193,6 +195,17 @@ pub enum Command {
     PeerDeviceOptions(NodeId, VolumeNumber, PeerDeviceOptions),
     /// `down`: disconnect and detach everything; the resource goes away with the reply.
     Down,
+}
+
+/// The options of `resize`.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Resize {
+    /// `--size` in 4 KiB blocks: no larger than this; `None`: as large as possible.
+    pub size: Option<u64>,
+    /// `--assume-clean`: what is added is taken as identical.
+    pub assume_clean: bool,
+    /// `--assume-peer-has-space`: copies that cannot be reached are taken to have room.
+    pub assume_peer_has_space: bool,
 }
 
 /// What `new-current-uuid` makes of the initial sync of copies that were just created.
@@ -280,6 +293,10 @@ pub enum Refusal {
     NetConfigured = 125,
     /// ERR_MINOR_INVALID
     MinorInvalid = 127,
+    /// ERR_RESIZE_RESYNC
+    ResizeDuringResync = 130,
+    /// ERR_NO_PRIMARY
+    NoPrimary = 131,
     /// ERR_RESYNC_AFTER_CYCLE
     ResyncAfterCycle = 133,
     /// ERR_PAUSE_IS_SET
@@ -298,6 +315,8 @@ pub enum Refusal {
     PausedByPeer = 157,
     /// ERR_INVALID_REQUEST
     InvalidRequest = 162,
+    /// ERR_IMPLICIT_SHRINK
+    ImplicitShrink = 170,
     /// ERR_INVALID_PEER_NODE_ID
     InvalidPeerNodeId = 171,
 }
@@ -321,6 +340,8 @@ pub enum Event {
     LinkDown(NodeId, LinkFault),
     /// A packet from a peer whose link is up.
     Packet(NodeId, Packet),
+    /// The lower device of a volume has so many 4 KiB blocks from now on.
+    LowerResized(VolumeNumber, u64),
     /// A device before this volume in its chain of `resync-after` is busy, or (`false`) none is any
     /// more; see [`Resource::holds_back`](super::Resource::holds_back).
     Waits(VolumeNumber, bool),
@@ -417,6 +438,8 @@ pub enum Notice {
         /// Blocks that are out of sync now.
         left: u64,
     },
+    /// The device of a volume of this node has so many 4 KiB blocks from now on.
+    Size(VolumeNumber, u64),
     /// A new data generation.
     NewCurrentUuid(VolumeNumber, Uuid),
     /// A handler was due, for this peer and volume.

@@ -8,7 +8,7 @@
 
 use super::Resource;
 use super::event::Notice;
-use super::parts::Conn;
+use super::parts::{Conn, Device};
 use super::points::reach;
 use crate::ids::{Blocks, Dagtag, NodeId, VolumeNumber};
 use crate::packet::{Change, Packet, PeerState, Stream, TwopcRequest, Uuids};
@@ -79,9 +79,9 @@ impl Resource {
             }
             OvReply { dagtag, .. } => dagtag.map_or(Ok(()), |(_, dagtag)| position(dagtag)),
             OvResult { volume, at, .. } => self.range(*volume, *at, MAX_DATA),
-            OutOfSync { volume, at } | PeersInSync { volume, at, .. } => {
-                self.range(*volume, *at, u32::MAX)
-            }
+            OutOfSync { volume, at } => self.range(*volume, *at, u32::MAX),
+            // It may overtake what makes this copy larger.
+            PeersInSync { volume, .. } => self.device(*volume).map(|_| ()),
             Bitmap { volume, words } => self.whole_bitmap(*volume, words),
             WriteAck { id, .. } | NegAck { id } => self.awaits_ack(conn.node, id.0),
             DataReply { id, payload } => self.awaits_read(conn.node, id.0, Some(payload)),
@@ -93,7 +93,7 @@ impl Resource {
 
     /// The blocks of a volume.
     fn device(&self, volume: VolumeNumber) -> Result<u64, &'static str> {
-        self.devices.get(volume.index()).map(|device| device.size).ok_or("no such volume")
+        self.devices.get(volume.index()).map(Device::size_to_be).ok_or("no such volume")
     }
 
     fn range(&self, volume: VolumeNumber, at: Blocks, most: u32) -> Result<(), &'static str> {

@@ -9,12 +9,12 @@
 //! links and handshakes, `leave` their end for good, `twopc` cluster-wide changes, `role`
 //! promotion and demotion, `force` what `--force` takes for granted, `fence` peers that cannot be
 //! seen, `handlers` programs of the administrator, `pulse` a Primary that stood still,
-//! `generation` new data generations, `new_current` those that an administrator asks for, `day0`
-//! the one that copies are preset with, `objects` peers that come later, `admin` what else
-//! administrators ask for, `suspend` its `suspend-io`, `remembers` with whom a copy that is behind
-//! had quorum, `unsettled` what nodes without a disk are told of copies that differ, `clamp` which
-//! states go together, `history` what the bugs of DRBD's history do that can be put back, `status`
-//! what follows from every change.
+//! `generation` new data generations, `new_current` those that an administrator asks for, `resize`
+//! the size of a volume, `day0` the one that copies are preset with, `objects` peers that come
+//! later, `admin` what else administrators ask for, `suspend` its `suspend-io`, `remembers` with
+//! whom a copy that is behind had quorum, `unsettled` what nodes without a disk are told of copies
+//! that differ, `clamp` which states go together, `history` what the bugs of DRBD's history do that
+//! can be put back, `status` what follows from every change.
 
 pub mod activity_log;
 mod admin;
@@ -54,6 +54,7 @@ mod refusal;
 mod remembers;
 mod replicate;
 mod request;
+mod resize;
 mod resync;
 mod role;
 mod show;
@@ -244,7 +245,9 @@ impl Resource {
         std::mem::swap(&mut self.out, out);
         self.feel_pulse();
         self.handle(event);
+        self.progress_growths();
         self.settle();
+        self.progress_growths();
         self.arm();
         std::mem::swap(&mut self.out, out);
     }
@@ -262,6 +265,7 @@ impl Resource {
             }
             Event::Packet(node, packet) => self.on_conn(node, |r, c| r.packet(c, packet)),
             Event::Called(id, exit) => self.called(id, exit),
+            Event::LowerResized(volume, blocks) => self.lower_resized(volume, blocks),
             Event::Waits(volume, waits) => self.set_waits(volume, waits),
             Event::Wake => {
                 self.armed = None;
@@ -326,6 +330,7 @@ impl Resource {
             Work::SyncTarget(c, v) => self.sync_target_durable(c, v),
             Work::FullSync(c, v) => self.full_sync_durable(c, v),
             Work::ResyncEnd(c, v) => self.resync_end_durable(c, v),
+            Work::Grown(v) => self.grown(v),
             Work::Detached(v, reply) => self.detached(v, reply),
         }
     }
@@ -353,6 +358,7 @@ impl Resource {
             Verify { volume, node, start, stop } => {
                 self.verify(id, (volume, node), (start, stop));
             }
+            Resize(volume, resize) => self.resize(id, volume, resize),
             PauseSync(volume, node) => self.pause_sync(id, (volume, node), true),
             ResumeSync(volume, node) => self.pause_sync(id, (volume, node), false),
             ResyncAfter(volume, minor) => {
@@ -409,7 +415,7 @@ impl Resource {
             disk: device.disk,
             quorum: device.quorum,
             current: self.current(volume),
-            size: device.size,
+            size: device.capacity,
             app_in_flight: device.in_flight + self.held.values().filter(|(h, ..)| *h == v).count(),
             peer_unacked: self.peer_reqs.iter().filter(|(_, r)| r.volume == v).count(),
             peers: self.conns.iter().enumerate().map(peer).collect(),

@@ -53,6 +53,8 @@ pub(super) enum Work {
     FullSync(usize, usize),
     /// The end of a resync is durable (connection, volume).
     ResyncEnd(usize, usize),
+    /// The metadata of a larger device is durable.
+    Grown(usize),
     /// A clean detach is durable.
     Detached(usize, Option<CommandId>),
 }
@@ -84,6 +86,8 @@ pub(super) enum LowerUse {
     Bitmap(u64),
     /// The metadata area at attach.
     MetaRead,
+    /// Metadata at its new place.
+    Moved,
     /// Nobody waits for it any more.
     GivenUp,
 }
@@ -91,7 +95,18 @@ pub(super) enum LowerUse {
 /// One volume on this node.
 #[derive(Clone)]
 pub(super) struct Device {
+    /// The agreed size, in blocks.
     pub size: u64,
+    /// What applications may use of it: every connected copy has it.
+    pub capacity: u64,
+    /// Blocks of the lower device, whose metadata `layout` says how to find.
+    pub lower: u64,
+    /// `u_size`: the last limit that an administrator gave, 0 for none.
+    pub user_size: u64,
+    /// What a resize added last is taken as identical.
+    pub no_resync: bool,
+    /// It is about to be larger.
+    pub growth: Option<super::resize::Growth>,
     pub configured_diskful: bool,
     pub disk: DiskState,
     pub layout: Layout,
@@ -183,6 +198,8 @@ impl Device {
 pub(super) struct PeerDevice {
     pub repl: ReplState,
     pub disk: DiskState,
+    /// The size that the peer said last (`c_size`), 0 before.
+    pub size: u64,
     /// Newest UUIDs that the peer sent.
     pub uuids: Option<Arc<Uuids>>,
     /// Newest P_STATE of the peer.
@@ -249,6 +266,7 @@ impl PeerDevice {
         PeerDevice {
             repl: ReplState::Off,
             disk: DiskState::DUnknown,
+            size: 0,
             uuids: None,
             state: None,
             sent_state: None,

@@ -339,6 +339,10 @@ impl Resource {
     pub(super) fn receive_peers_in_sync(&mut self, c: usize, v: usize, at: Blocks, mask: NodeMask) {
         let sender = self.conns[c].node;
         let device = &self.devices[v];
+        if at.count == 0 || at.end() > device.size {
+            // It overtook what makes this copy larger.
+            return;
+        }
         let resynced = device.resynced.get(&at.start) == Some(&(at, sender));
         if self.quirk("late-peers-in-sync") {
             let nodes = mask.without(self.me());

@@ -36,9 +36,9 @@ impl Resource {
     pub(super) fn submit(&mut self, volume: VolumeNumber, id: RequestId, request: Request) {
         let v = volume.index();
         let fits = self.devices.get(v).is_some_and(|device| match &request {
-            Request::Read(at) | Request::Discard(at) => at.count > 0 && at.end() <= device.size,
+            Request::Read(at) | Request::Discard(at) => at.count > 0 && at.end() <= device.capacity,
             Request::Write { start, payload, .. } => {
-                !payload.is_empty() && start + payload.len() as u64 <= device.size
+                !payload.is_empty() && start + payload.len() as u64 <= device.capacity
             }
             Request::Flush => true,
         });

@@ -22,6 +22,7 @@ impl Resource {
             self.pulse.missed = self.stood_still();
             self.weigh_claims();
             self.update_quorum();
+            self.update_capacities();
             self.progress_fencing();
             self.update_suspension();
             self.update_md_flags();

@@ -36,7 +36,7 @@ impl Resource {
         let both = pd.disk == DiskState::UpToDate && self.devices[v].disk == DiskState::UpToDate;
         let quiet = pd.repl == ReplState::Established && pd.offered.is_none() && !pd.verified;
         let bits = self.devices[v].weight(self.conns[c].node) > 0;
-        both && quiet && (bits || !self.same_generation(c, v))
+        both && quiet && self.same_size(c, v) && (bits || !self.same_generation(c, v))
     }
 
     /// Bits that nobody has explained for a while are settled by a comparison.

@@ -3,7 +3,7 @@
 //! a time on each node.
 
 use super::Resource;
-use super::event::{CommandId, InitialSync, Notice, Refusal};
+use super::event::{CommandId, InitialSync, Notice, Refusal, Resize};
 use super::parts::Conn;
 use super::points::reach;
 use crate::ids::{NodeId, NodeMask, Time, VolumeMask, VolumeNumber};
@@ -33,6 +33,8 @@ pub(super) enum Purpose {
     Confirm,
     /// Detach the disk of a volume.
     Detach(VolumeNumber, CommandId),
+    /// Make the device of a volume larger.
+    Resize(VolumeNumber, Resize, CommandId),
 }
 
 #[derive(Clone, Debug)]
@@ -153,6 +155,7 @@ impl Resource {
             Purpose::NewCurrent(volume, initial, _) => {
                 self.new_current_refusal(volume.index(), initial)
             }
+            Purpose::Resize(volume, resize, _) => self.resize_refusal(volume.index(), resize),
             Purpose::LostPeer | Purpose::Confirm => None,
         };
         if let Some(refusal) = refused {
@@ -207,6 +210,7 @@ impl Resource {
             Purpose::Detach(volume, _) => (None, Change::Disk { volume, to: DiskState::Detaching }),
             Purpose::Verify(node, volume, _) => (Some(node), Change::Verify { volume }),
             Purpose::NewCurrent(volume, ..) => (None, Change::NewCurrent { volume }),
+            Purpose::Resize(volume, resize, _) => (None, super::resize::change(volume, resize)),
             Purpose::LostPeer | Purpose::Confirm => (None, Change::Empty),
         }
     }
@@ -262,6 +266,7 @@ impl Resource {
             weak: if weighs { reachable.complement() } else { NodeMask::NONE },
             incapable,
             relied_on: if primary { self.sole_copies() } else { NodeMask::NONE },
+            max_size: self.room_for(request.change),
         }
     }
 
@@ -363,6 +368,7 @@ impl Resource {
                 }
             }
             Change::NewCurrent { volume } => self.vote_on_new_current(volume.index()),
+            Change::Resize { volume, .. } => self.vote_on_resize(volume.index()),
             _ => None,
         }
     }
@@ -437,6 +443,8 @@ impl Resource {
                 ongoing.reply.weak = ongoing.reply.weak.or(reply.weak);
                 ongoing.reply.incapable = ongoing.reply.incapable.or(reply.incapable);
                 ongoing.reply.relied_on = ongoing.reply.relied_on.or(reply.relied_on);
+                let sizes = [ongoing.reply.max_size, reply.max_size];
+                ongoing.reply.max_size = sizes.into_iter().flatten().min();
             }
             TwopcVote::No => ongoing.no = true,
             TwopcVote::Retry => ongoing.retry = true,
@@ -545,11 +553,14 @@ impl Resource {
         }
         match refused.or(twice.then_some(Refusal::TwoPrimaries)) {
             Some(refusal) => self.abort_mine(refusal),
-            None => self.commit_mine(primaries),
+            None => match self.size_to_commit(change, &reply) {
+                Ok(size) => self.commit_mine(primaries, size),
+                Err(result) => self.end_mine(result),
+            },
         }
     }
 
-    fn commit_mine(&mut self, primaries: NodeMask) {
+    fn commit_mine(&mut self, primaries: NodeMask, size: u64) {
         let Some(ongoing) = self.twopc.ongoing.take() else { return };
         let (reply, beyond) = (ongoing.reply, ongoing.beyond);
         // Both ends of a connection that goes may reach each other through others: then nothing is
@@ -564,6 +575,7 @@ impl Resource {
             primary_incapable: !primaries.is_empty() && reply.weak.is_empty(),
             incapable: reply.incapable,
             relied_on: reply.relied_on,
+            size,
         };
         for node in ongoing.prepared.iter() {
             let far = ongoing.request.target == Some(node);
@@ -579,12 +591,17 @@ impl Resource {
 
     /// Gives up an own transaction; the wish stays as its refusal says.
     fn abort_mine(&mut self, refusal: Refusal) {
+        self.end_mine(Err(refusal));
+    }
+
+    /// Ends an own transaction without a change.
+    fn end_mine(&mut self, result: Result<(), Refusal>) {
         let Some(ongoing) = self.twopc.ongoing.take() else { return };
         for node in ongoing.prepared.iter() {
             self.on_conn(node, |r, c| r.send(c, Packet::TwopcAbort(ongoing.request)));
         }
         if let Some((purpose, retries)) = ongoing.purpose {
-            self.concluded(purpose, retries, Err(refusal));
+            self.concluded(purpose, retries, result);
         }
         self.changed = true;
     }
@@ -621,8 +638,13 @@ impl Resource {
             }
             (Purpose::Promote, result) => self.promote_done(result),
             (Purpose::Demote, result) => self.demote_done(result),
-            (Purpose::Resync(..) | Purpose::NewCurrent(..), Err(_)) if transient => {
+            (Purpose::Resync(..) | Purpose::NewCurrent(..) | Purpose::Resize(..), Err(_))
+                if transient =>
+            {
                 self.again(purpose, retries, 0);
+            }
+            (Purpose::Resize(volume, _, id), result) => {
+                self.resize_decided(volume.index(), id, result);
             }
             (Purpose::NewCurrent(volume, initial, id), result) => {
                 self.new_current_agreed((volume, initial), id, result);
@@ -763,6 +785,7 @@ impl Resource {
         // them.
         self.set_members(self.members.or(commit.reachable));
         self.twopc.reached = commit.reachable;
+        self.take_committed_size(commit);
         let ends = [Some(commit.request.id.initiator), commit.request.target];
         if let (Change::Connect, [Some(a), Some(b)]) = (commit.request.change, ends) {
             self.on_conn(a, |r, c| r.conns[c].deaf_to.remove(b));

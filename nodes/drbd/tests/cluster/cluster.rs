@@ -10,6 +10,7 @@ use drbd::core::event::{
     Refusal, RequestId,
 };
 use drbd::ids::{Blocks, NodeId, NodeMask, Time, Uuid, VolumeNumber};
+use drbd::meta::{Layout, Superblock};
 use drbd::packet::Packet;
 use drbd::quirks::Quirks;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,8 @@ pub struct Node {
     pub engine: Option<Resource>,
     pub disk: Disk,
     pub lower_blocks: u64,
+    /// Blocks of it that its metadata is at the end of.
+    pub metadata_end: u64,
     pub wake: Option<Time>,
     pub boots: u64,
     pub wants: BTreeSet<usize>,
@@ -276,9 +279,9 @@ impl Cluster {
         let luck = (n as u64) << 32 | node.boots;
         node.engine = Some(Resource::new(node.config.clone(), luck, Quirks::default()));
         let peers: Vec<NodeId> = node.config.peers.iter().map(|peer| peer.node).collect();
-        let (volumes, blocks) = (node.config.volumes.clone(), node.lower_blocks);
+        let volumes = node.config.volumes.clone();
         for (number, _) in (0u16..).zip(&volumes).filter(|(_, volume)| volume.diskful) {
-            self.command(n, Command::Attach(VolumeNumber(number), blocks));
+            self.attach(n, VolumeNumber(number));
         }
         for peer in peers {
             self.command(n, Command::Connect(peer));
@@ -300,6 +303,20 @@ impl Cluster {
         node.links.clear();
         node.calls.clear();
         node.disk.power_loss(loss);
+    }
+
+    /// As drbdadm does: of a lower device that has grown since, the metadata is where it was, or
+    /// where it was moved to.
+    pub fn attach(&mut self, n: usize, volume: VolumeNumber) -> CommandId {
+        let node = &mut self.nodes[n];
+        let layout = Layout::new(node.lower_blocks, node.config.max_peers);
+        let found = Superblock::decode(&node.disk.peek(layout.superblock()).bytes(), &layout);
+        if found.is_ok() {
+            node.metadata_end = node.lower_blocks;
+        }
+        let (end, blocks) = (node.metadata_end, node.lower_blocks);
+        self.event(n, Event::LowerResized(volume, blocks));
+        self.command(n, Command::Attach(volume, end))
     }
 
     pub fn command(&mut self, n: usize, command: Command) -> CommandId {
@@ -446,6 +463,7 @@ impl Node {
             engine: None,
             disk,
             lower_blocks,
+            metadata_end: lower_blocks,
             wake: None,
             boots: 0,
             wants: BTreeSet::new(),

@@ -169,7 +169,6 @@ fn impossible_answers() -> Vec<Packet> {
         Packet::WriteAck { id: BlockId(u64::MAX), in_sync: false },
         Packet::NegAck { id: b },
         Packet::NegDReply { id: b },
-        Packet::PeersInSync { volume: V, at: past, mask: NodeMask::ALL },
         Packet::PeersInSync { volume: VolumeNumber(9), at: past, mask: NodeMask::ALL },
         Packet::OvResult { volume: V, at: past, id: b, differs: true },
         Packet::PeerAck { mask: NodeMask::ALL, dagtag: Dagtag(u64::MAX) },
@@ -303,6 +302,7 @@ impl Words<'_> {
             Change::Empty,
             Change::Resync { volume, to_initiator: yes },
             Change::Disk { volume, to: DiskState::Detaching },
+            Change::Resize { volume, user: 0, assume_room: yes, no_resync: !yes },
         ];
         let node = self.node();
         TwopcRequest {
@@ -361,7 +361,7 @@ fn any(luck: &mut Luck) -> Packet {
         21 => Packet::Bitmap { volume, words: vec![7; w.of(&[0, 3, 64, 65])].into() },
         22 => {
             let disk = w.of(&[0, 1, SIZE]);
-            Packet::Sizes(volume, Sizes { disk, user: 0, current: SIZE })
+            Packet::Sizes(volume, Sizes { disk, user: 0, current: SIZE, no_resync: w.yes() })
         }
         23 => Packet::Uuids(volume, Arc::new(w.uuids())),
         24 => Packet::CurrentUuid { volume, uuid: w.uuid(), weak: w.mask() },
@@ -379,6 +379,7 @@ fn any(luck: &mut Luck) -> Packet {
                 primary_incapable,
                 incapable,
                 relied_on,
+                size: w.of(&[0, 1, SIZE, SIZE + 1]),
             })
         }
         29 => Packet::TwopcAbort(w.request()),

@@ -21,6 +21,7 @@ mod pause;
 mod quorum;
 mod random;
 mod replication;
+mod resize;
 mod resync;
 mod roles;
 mod shutdown;

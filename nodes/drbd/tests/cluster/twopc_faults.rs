@@ -2,6 +2,7 @@
 //! locked, and all agree in the end.
 
 use crate::cluster::{Cluster, Spoil, V, configs, id};
+use crate::resize;
 use crate::verbs::up;
 use drbd::core::event::{Command, CommandId, InitialSync, Refusal};
 use drbd::state::{ConnState, DiskState, Role};
@@ -23,6 +24,7 @@ fn everybody_agrees(c: &Cluster) {
             assert_eq!(role, c.role(b), "n{a} of n{b}:\n{}", c.status());
             assert_eq!(c.peer_disk(a, b), c.disk(b), "n{a} of n{b}:\n{}", c.status());
         }
+        assert_eq!(c.view(a).size, c.view(0).size, "n{a}:\n{}", c.status());
         assert!(c.engine(a).members().len() as usize == c.nodes.len(), "{}", c.status());
     }
 }
@@ -54,8 +56,7 @@ fn do_and_spoil(
     }
     for n in c.diskful() {
         if c.disk(n) == DiskState::Diskless {
-            let blocks = c.nodes[n].lower_blocks;
-            c.command(n, Command::Attach(V, blocks));
+            c.attach(n, V);
         }
     }
     c.mend_all();
@@ -166,6 +167,26 @@ fn a_connect_to_a_primary_that_went_on() {
         Vec::new()
     };
     every_message(&COPIES, before, deed, 6);
+}
+
+#[test]
+fn a_resize() {
+    every_message(&COPIES, primary, |c| resize::deed(c, 1), 6);
+}
+
+#[test]
+fn a_resize_by_the_primary() {
+    every_message(&COPIES, primary, |c| resize::deed(c, 0), 6);
+}
+
+#[test]
+fn two_resizes_at_once() {
+    let deed: Deed = |c| {
+        let mut asked = resize::deed(c, 2);
+        asked.extend(resize::deed(c, 1));
+        asked
+    };
+    every_message(&COPIES, primary, deed, 8);
 }
 
 #[test]

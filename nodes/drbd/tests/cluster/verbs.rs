@@ -301,7 +301,9 @@ impl Cluster {
 
     /// Every data block that some copy ever held.
     pub fn used(&self) -> BTreeSet<u64> {
-        self.nodes.iter().flat_map(|node| node.disk.used(SIZE)).collect()
+        let on = (0..self.nodes.len()).filter(|n| self.is_on(*n));
+        let size = on.map(|n| self.view(n).size).max().unwrap_or(SIZE);
+        self.nodes.iter().flat_map(|node| node.disk.used(size)).collect()
     }
 
     /// What every node thinks, as text.

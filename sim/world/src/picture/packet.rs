@@ -116,6 +116,7 @@ fn twopc(request: &TwopcRequest) -> String {
             format!("resync /{} of the {whom}", volume.0)
         }
         Change::Verify { volume } => format!("verify /{}", volume.0),
+        Change::Resize { volume, .. } => format!("resize /{}", volume.0),
         Change::NewCurrent { volume } => format!("new-current /{}", volume.0),
         Change::Disk { volume, to } => format!("disk /{} {to}", volume.0),
     };

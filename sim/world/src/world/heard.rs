@@ -48,6 +48,7 @@ fn digest(notice: &Notice) -> [u64; 3] {
         Notice::VerifyDone { node, volume, found, left } => {
             [14, (node.index() as u64) << 16 | u64::from(volume.0), found << 32 | left]
         }
+        Notice::Size(v, blocks) => [15, v.0.into(), *blocks],
         Notice::Note(text) => [12, text.len() as u64, 0],
     }
 }
