@@ -306,6 +306,7 @@ impl Resource {
             let repl = r.conns[c].volumes[v].repl;
             if r.conns[c].connected() && repl.is_sync() {
                 r.send(c, Packet::OutOfSync { volume: VolumeNumber(v as u16), at });
+                r.conns[c].volumes[v].resync.unheard.extend(at.iter());
             }
         });
     }

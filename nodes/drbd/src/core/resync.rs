@@ -16,7 +16,7 @@ use crate::meta::{MdFlags, PeerFlags};
 use crate::packet::{BlockId, Packet, PeerState, UuidFlags};
 use crate::page::{Digest, Payload};
 use crate::state::{DiskState, ReplState, Role};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Blocks in one request at most: 128 KiB.
@@ -44,6 +44,9 @@ pub(super) struct Resync {
     pub(super) csums: bool,
     /// Source: the target says that it is done.
     peer_done: bool,
+    /// Source: blocks that the target was told it lacks, and has not asked for since. It may not
+    /// have heard of them.
+    pub(super) unheard: BTreeSet<u64>,
     /// Source that is about to begin: the target has said that it is one.
     pub(super) peer_began: bool,
 }
@@ -397,6 +400,8 @@ impl Resource {
             Some(_) => return self.send(c, Packet::NegRsDReply { id }),
             None => None,
         };
+        let unheard = &mut self.conns[c].volumes[v].resync.unheard;
+        at.iter().for_each(|block| _ = unheard.remove(&block));
         let key = self.new_request(c, v, at, true, id);
         self.resync_reqs[key].after = after;
         self.resync_reqs[key].digest = digest;
@@ -763,7 +768,10 @@ impl Resource {
         if !same && up_to_date {
             return self.renegotiate(c, v);
         }
-        if !same || !up_to_date {
+        // What this copy is, the target is, too: not always UpToDate.
+        let whole =
+            self.conns[c].volumes[v].state.is_some_and(|s| s.disk > DiskState::Inconsistent);
+        if !same || !whole {
             return;
         }
         reach!(self, ResyncSourceEnds);
@@ -791,8 +799,12 @@ impl Resource {
         let bitmap = &device.bitmaps[slot];
         let sent = self.resync_reqs.iter().map(|(_, req)| req);
         let sent = sent.filter(|req| req.conn == c && req.volume == v && req.is_source);
-        let covered = sent.flat_map(|req| req.at.iter()).filter(|block| bitmap.is_set(*block));
-        covered.count() as u64 >= bitmap.weight()
+        // What it was told just now that it lacks may not have reached it, and have been written
+        // to it by a Primary meanwhile.
+        let unheard = conn.volumes[v].resync.unheard.iter();
+        let open: BTreeSet<u64> =
+            sent.flat_map(|req| req.at.iter()).chain(unheard.copied()).collect();
+        open.into_iter().filter(|block| bitmap.is_set(*block)).count() as u64 >= bitmap.weight()
     }
 
     /// Acks that still clear bits may be on their way.
