@@ -67,10 +67,15 @@ pub fn draw(luck: &Luck, family: Family, scenario: &mut Scenario) {
     if family == Family::Beyond {
         super::beyond::draw(&luck.fork("beyond"), &mut plan);
     }
+    let undone = match super::admin::is_drawn(luck) {
+        true => super::admin::draw(luck, &mut plan),
+        false => Vec::new(),
+    };
     plan.restart_vms(&mut luck.fork("restart"));
     let mut steps = plan.steps;
     if scenario.heals || family == Family::Beyond {
         steps.push(Step { id: Some("heal".to_owned()), ..Step::at(end, Do::HealAll) });
+        steps.extend(undone);
     }
     scenario.step = steps;
 }

@@ -7,7 +7,7 @@
 //!
 //! A seed belongs to a [`Family`] (chance picks it, or the user), draws a shape (`shape`: hosts,
 //! resources, options, VMs), the kinds of fault that exist and when they strike (`events`, `rows`),
-//! and faults that are aimed at edges of states (`aim`).
+//! faults that are aimed at edges of states (`aim`), and what administrators do meanwhile (`admin`).
 //!
 //! **Fault budget**, so that a red run means a bug:
 //! * with quorum (a majority), power, crashes, freezes and networks may fail anywhere and together,
@@ -22,6 +22,7 @@
 //! * plans of the family [`Family::Beyond`] break all that: of them only safety is asked, as far as
 //!   it can still be owed (see [`crate::budget`]).
 
+mod admin;
 mod aim;
 mod beyond;
 mod events;
@@ -50,6 +51,9 @@ pub fn draw(seed: u64) -> Scenario {
 pub fn draw_of(family: Family, seed: u64) -> Scenario {
     let luck = Luck::root(seed).fork("swarm");
     let mut scenario = shape::draw(&luck, family);
+    if admin::is_drawn(&luck) {
+        admin::options(&luck, &mut scenario);
+    }
     events::draw(&luck, family, &mut scenario);
     scenario.step.sort_by_key(|step| step.when.time());
     scenario
