@@ -50,6 +50,7 @@ impl Conn {
             relink_at: None,
             fence: Default::default(),
             lingers: None,
+            leaving: None,
         }
     }
 }
@@ -144,13 +145,10 @@ impl Resource {
         self.start_wanted_links();
     }
 
-    /// A socket broke. When the peer is about to leave on purpose, that is what was expected.
+    /// A socket broke; that ends a link that only waited for the peer to read what came last.
     pub(super) fn link_down(&mut self, c: usize) {
         if self.conns[c].lingers.is_some() {
             return self.stand_alone(c);
-        }
-        if let Some(outdated) = self.expected_disconnect(c) {
-            return self.left_by_peer(c, outdated);
         }
         self.lost(c, ConnState::NetworkFailure);
         if self.conns[c].cstate == ConnState::Unconnected {

@@ -3,6 +3,7 @@
 
 use super::Resource;
 use super::config::{Fencing, Quorum};
+use super::event::{Action, CommandId};
 use super::points::reach;
 use crate::ids::{NodeId, Time};
 use crate::packet::{Change, Packet};
@@ -21,7 +22,16 @@ impl Resource {
         self.conns[c].lingers = Some(self.now.plus_ms(self.config.ping_timeout_ms));
     }
 
-    /// Leaving a peer in agreement. With quorum or fencing it must not be forgotten that the copy
+    /// Both ends agreed that this one leaves. The link stays as above, or its end could overtake the
+    /// commit: the peer would take the leaver for lost, and might freeze without its vote. `reply`
+    /// waits until it is over.
+    pub(super) fn leave(&mut self, c: usize, reply: Option<CommandId>) {
+        self.lost(c, ConnState::Disconnecting);
+        self.conns[c].leaving = reply;
+        self.conns[c].lingers = Some(self.now.plus_ms(self.config.ping_timeout_ms));
+    }
+
+    /// How both agree on leaving. With quorum or fencing it must not be forgotten that the copy
     /// on the side without the Primary falls behind; otherwise either may go on (DRBD's
     /// `outdate_on_disconnect`).
     pub(super) fn change_of_leaving(&self, node: NodeId) -> Change {
@@ -53,9 +63,13 @@ impl Resource {
             reach!(self, StandAlone);
         }
         self.conns[c].lingers = None;
-        self.out.push(super::event::Action::Unlink(self.conns[c].node));
+        self.out.push(Action::Unlink(self.conns[c].node));
         self.lost_as(c, ConnState::Disconnecting, graceful);
         self.set_cstate(c, ConnState::StandAlone);
+        if let Some(id) = self.conns[c].leaving.take() {
+            self.out.push(Action::Reply(id, Ok(())));
+        }
+        self.finish_down();
     }
 
     /// The peer had its time to read P_DISCONNECT.

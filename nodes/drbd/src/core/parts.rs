@@ -375,8 +375,11 @@ pub(super) struct Conn {
     pub relink_at: Option<Time>,
     /// What is done about a copy that cannot be seen.
     pub fence: Fence,
-    /// P_DISCONNECT was sent, and the peer has so long to close the link.
+    /// P_DISCONNECT or the commit of a disconnect was sent, and the peer has so long to close the
+    /// link.
     pub lingers: Option<Time>,
+    /// The command that is answered when that is over.
+    pub leaving: Option<CommandId>,
 }
 
 impl Conn {

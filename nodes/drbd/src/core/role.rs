@@ -463,19 +463,9 @@ impl Resource {
     ) {
         let Some(c) = self.conn_of(node) else { return };
         if result.is_ok() {
-            let change = self.change_of_leaving(node);
-            self.stand_alone(c);
-            if let Change::Disconnect { outdate_me, outdate_you } = change {
-                if outdate_me {
-                    self.outdate();
-                }
-                for v in 0..self.devices.len() {
-                    if outdate_you && self.conns[c].config.diskful {
-                        self.set_peer_disk(c, v, DiskState::Outdated);
-                    }
-                }
-            }
-        } else if self.down.is_some() || result == Err(Refusal::AlreadyStandalone) {
+            return self.leaves(c, reply);
+        }
+        if self.down.is_some() || result == Err(Refusal::AlreadyStandalone) {
             // A node that goes down does not stay for a peer that objects. And who wants to leave
             // a peer that was lost meanwhile does not want it back.
             self.stand_alone(c);
@@ -488,6 +478,20 @@ impl Resource {
             self.out.push(Action::Reply(id, result));
         }
         self.finish_down();
+    }
+
+    fn leaves(&mut self, c: usize, reply: Option<CommandId>) {
+        let change = self.change_of_leaving(self.conns[c].node);
+        self.leave(c, reply);
+        let Change::Disconnect { outdate_me, outdate_you } = change else { return };
+        if outdate_me {
+            self.outdate();
+        }
+        for v in 0..self.devices.len() {
+            if outdate_you && self.conns[c].config.diskful {
+                self.set_peer_disk(c, v, DiskState::Outdated);
+            }
+        }
     }
 
     /// The peer left on purpose.

@@ -883,20 +883,6 @@ impl Resource {
         }
     }
 
-    /// Did this node agree that the peer leaves? (Whether the peer outdates itself.)
-    pub(super) fn expected_disconnect(&self, c: usize) -> Option<bool> {
-        let ongoing = self.twopc.ongoing.as_ref()?;
-        let leaver = ongoing.request.id.initiator == self.conns[c].node;
-        match (ongoing.request.change, ongoing.vote) {
-            (Change::Disconnect { outdate_me, .. }, Some(TwopcVote::Yes(_)))
-                if leaver && ongoing.request.target == Some(self.me()) =>
-            {
-                Some(outdate_me)
-            }
-            _ => None,
-        }
-    }
-
     /// The initiator of a resync that this node agreed to be the other half of.
     fn half_of_resync(&self) -> Option<NodeId> {
         let ongoing = self.twopc.ongoing.as_ref()?;
@@ -923,16 +909,10 @@ impl Resource {
         let Some(ongoing) = self.twopc.ongoing.as_mut() else { return };
         if ongoing.purpose.is_some() {
             let targeted = ongoing.request.target == Some(node);
-            let outdates =
-                matches!(ongoing.request.change, Change::Disconnect { outdate_me: true, .. });
             let connect = ongoing.request.change == Change::Connect && targeted;
             if ongoing.waiting.has(node) || connect {
                 reach!(self, TwopcPeerLost);
                 self.abort_mine(Refusal::Concurrent);
-            }
-            if targeted && outdates {
-                // The Primary may have agreed, and goes on without this copy.
-                self.outdate();
             }
             return;
         }
