@@ -64,7 +64,6 @@ impl Resource {
             return self.out.push(Action::Reply(id, Err(Refusal::NetConfigured)));
         }
         self.remember_peer(c);
-        self.conns[c].was_connected = false;
         self.set_cstate(c, ConnState::Unconnected);
         self.start_wanted_links();
         self.out.push(Action::Reply(id, Ok(())));

@@ -2,7 +2,8 @@
 
 use crate::cluster::{Cluster, id};
 use crate::verbs::up;
-use drbd::core::event::{Event, LinkFault};
+use drbd::core::event::{Command, Event, LinkFault};
+use drbd::packet::Stream;
 use drbd::state::{ConnState, DiskState, Role};
 
 /// Opens the nodes, loses the message after `after` others; `false` if there were fewer.
@@ -87,4 +88,33 @@ fn the_only_copy_of_a_primary_is_not_outdated() {
     assert_eq!(c.engine(2).peer(id(0)).0, ConnState::Connected, "it has not noticed");
     c.run_ms(20);
     assert_eq!(c.disk(0), DiskState::UpToDate, "{}", c.status());
+}
+
+/// Goal: who leaves a Primary that is gone is not Outdated by it: nobody agreed to anything. Method:
+/// the link breaks before the Primary hears that it is to be left; once after it has agreed.
+#[test]
+fn who_leaves_a_primary_that_is_gone_is_not_outdated() {
+    for agrees in [false, true] {
+        let mut c = up(&[true, true, true]);
+        c.promote(1);
+        c.put(1, 3, 1);
+        if agrees {
+            c.hold((1, 0, Stream::Control));
+            c.hold((1, 0, Stream::Data));
+        } else {
+            c.isolate(1);
+        }
+        let left = c.command(0, Command::Disconnect(id(1), false));
+        c.run_ms(20);
+        c.isolate(1);
+        assert_eq!(c.reply(0, left), Ok(()));
+        assert_eq!(c.conn(0, 1), ConnState::StandAlone);
+        c.run_ms(2_000);
+        assert_eq!(c.disk(0), DiskState::UpToDate, "{agrees}: {}", c.status());
+        assert_ne!(c.peer_disk(1, 0), DiskState::Outdated, "{agrees}: {}", c.status());
+        c.told(0, Command::Connect(id(1))).expect("StandAlone");
+        c.mend_all();
+        c.settle();
+        c.assert_all_good();
+    }
 }
