@@ -7,11 +7,9 @@
 //! though nothing broke. And at no time are all copies Inconsistent. That all are Outdated may
 //! happen: they find out who is not when all of them meet.
 //!
-//! A copy that leaves a Primary on purpose and loses it before it hears the answer has to take
-//! itself for Outdated: the Primary may have let it go. That is no violation. Nor is it one that a
-//! copy becomes Outdated because a handshake found newer data in another one, Outdated or not: it
-//! was not good, and only did not know. Nor that the source of a running resync becomes Outdated:
-//! it completes its target all the same.
+//! It is no violation that a copy becomes Outdated because a handshake found newer data in another
+//! one, Outdated or not: it was not good, and only did not know. Nor that the source of a running
+//! resync becomes Outdated: it completes its target all the same.
 //!
 //! Assumes: no disk that the plan (or a full pool) broke, no copy that an administrator outdated,
 //! invalidated or made anew. A resource where that happened is not looked at any more.

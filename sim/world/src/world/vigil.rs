@@ -214,12 +214,6 @@ impl World {
             n.was_broken || n.made_anew || n.asked_outdate || n.asked_invalid
         };
         let place = &resource.nodes[node];
-        let lost = |conn: &ConnState| {
-            use ConnState::{Connected, Disconnecting, StandAlone};
-            !matches!(conn, StandAlone | Disconnecting | Connected)
-        };
-        let leaves = self.hosts[place.host].power() != Power::Up || !place.underway.is_empty();
-        let unanswered = leaves && place.view.conn.iter().any(lost);
         let said = &resource.vigil.volumes[volume].said;
         let target =
             |peer: usize| said.get(&(node, peer)).is_some_and(|s| s.1.starts_with("target"));
@@ -230,7 +224,7 @@ impl World {
         };
         // It completes its target all the same.
         let feeds = place.view.repl.iter().any(|of| of[volume].is_sync_source());
-        let excused = unanswered || feeds || (0..resource.nodes.len()).any(learns);
+        let excused = feeds || (0..resource.nodes.len()).any(learns);
         if resource.nodes.iter().any(bent) || excused || self.is_bent(at) {
             return;
         }
