@@ -239,6 +239,8 @@ pub(super) struct PeerDevice {
     pub missed: bool,
     /// Ranges that the peer was resynced in from here, and nobody was told of (P_PEERS_IN_SYNC).
     pub unannounced: Vec<Blocks>,
+    /// It said last that it is behind: what is newer is not there.
+    pub behind: bool,
     /// A peer without a disk: copies that it was told have yet to compare with this one.
     pub unsettled: NodeMask,
 }
@@ -286,6 +288,7 @@ impl PeerDevice {
             caught_up: false,
             missed: false,
             unannounced: Vec::new(),
+            behind: false,
             unsettled: NodeMask::NONE,
         }
     }

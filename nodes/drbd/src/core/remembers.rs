@@ -18,17 +18,14 @@ impl Resource {
         let good = peer.disk >= DiskState::Consistent;
         let quorate = device.quorum || peer.quorum || self.config.quorum == Quorum::Off;
         let member = |conn: &Conn| self.members.has(conn.node);
-        let awaited = |conn: &Conn| {
-            conn.config.diskful && !conn.forgotten && member(conn) && !conn.connected()
-        };
+        let copies = || self.conns.iter().filter(|conn| conn.config.diskful && member(conn));
+        // Who is behind, too, is not waited for, though the two may not agree to connect.
+        let awaited = |conn: &Conn| !conn.forgotten && !conn.volumes[v].behind;
         behind
             && good
             && !quorate
             && !member(&self.conns[c])
-            && self.conns.iter().any(awaited)
-            && !self
-                .conns
-                .iter()
-                .any(|conn| conn.config.diskful && member(conn) && conn.connected())
+            && copies().any(awaited)
+            && !copies().any(Conn::connected)
     }
 }
