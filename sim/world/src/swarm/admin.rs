@@ -77,10 +77,23 @@ fn strike(plan: &mut Plan, deed: &str, at: u64, luck: &mut Luck) -> Option<(Stri
             return None;
         }
     };
+    let paused = deed == "pause-sync" && plan.quorum && plan.may_fall(&peer, at, until);
+    let until = if paused { until.max(part(plan, (&on, &peer), at, luck)) } else { until };
     let undoes = format!("drbdadm {undoes}");
     plan.add(at, run(on.clone(), format!("drbdadm {does}")));
     plan.add(until, run(on.clone(), undoes.clone()));
     Some((on, undoes))
+}
+
+/// Cuts a link for a while and returns when it works again: a pause only shows where a resync has
+/// to begin meanwhile.
+fn part(plan: &mut Plan, ends: (&str, &str), at: u64, luck: &mut Luck) -> u64 {
+    let gone = at + luck.range(50..=1_000) * 1_000_000;
+    let back = gone + luck.range(500..=3_000) * 1_000_000;
+    let (from, to, network, both) = (ends.0.to_owned(), ends.1.to_owned(), None, true);
+    plan.add(gone, Do::Cut { from: from.clone(), to: to.clone(), network: None, both });
+    plan.add(back, Do::Mend { from, to, network, both });
+    back + SECOND
 }
 
 /// A node with a copy, and any other.
