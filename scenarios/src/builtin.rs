@@ -62,6 +62,7 @@ builtin![
     "operations/loss-on-client-links-under-io.toml",
     "operations/rolling-pool-update-paced.toml",
     "operations/thin-pool-full.toml",
+    "operations/volume-grows-under-load.toml",
     "power/degraded-primary-crashes-amid-writes.toml",
     "power/primary-loses-power.toml",
     "power/whole-pool-loses-power.toml",

@@ -1,6 +1,7 @@
 //! A host: power, disk, and the resources that its kernel runs.
 
 mod exec;
+mod grow;
 mod handlers;
 mod look;
 mod meta;
@@ -320,9 +321,8 @@ impl Host {
     }
     /// Where things are on a volume's lower device; `None` if this host has no copy.
     pub fn layout(&self, slot: usize, volume: usize) -> Option<Layout> {
-        let fixed = &self.slots.get(slot)?.fixed;
-        let region = fixed.regions.get(volume).copied().flatten()?;
-        Some(Layout::new(region.len, fixed.config.max_peers))
+        let most = self.slots.get(slot)?.fixed.config.max_peers;
+        Some(Layout::new(self.metadata_end(slot, volume)?, most))
     }
     /// What links did.
     pub fn link_counters(&self) -> LinkCounters {
@@ -475,14 +475,10 @@ impl Host {
         let (config, peers) = (fixed.config.clone(), fixed.peers.clone());
         self.slots[at].shape = None;
         self.make_engine(at, config, &peers, net);
+        let volumes = 0..self.slots[at].fixed.regions.len();
+        let attach: Vec<(usize, u64)> =
+            volumes.filter_map(|volume| Some((volume, self.find_metadata(at, volume)?))).collect();
         let slot = &mut self.slots[at];
-        let fixed = &slot.fixed;
-        let attach: Vec<(usize, u64)> = fixed
-            .regions
-            .iter()
-            .enumerate()
-            .filter_map(|(volume, region)| Some((volume, region.as_ref()?.len)))
-            .collect();
         slot.phase = Phase::Attaching(attach.len() as u32);
         for (volume, blocks) in &attach {
             let command = Command::Attach(VolumeNumber(*volume as u16), *blocks);
@@ -556,21 +552,23 @@ impl Host {
         }
         let Slot { engine: Some(engine), fixed, .. } = &self.slots[at] else { return };
         let mut commands = Vec::new();
-        for (number, region) in (0u16..).zip(&fixed.regions) {
-            let volume = VolumeNumber(number);
-            let diskless = engine.volume(volume).is_some_and(|v| v.disk == DiskState::Diskless);
-            if let (Some(region), true) = (region, diskless) {
-                let id = CommandId(OWN | u64::from(number));
-                commands.push((id, Command::Attach(volume, region.len)));
-            }
-        }
+        let diskless = |volume: &VolumeNumber| {
+            engine.volume(*volume).is_some_and(|v| v.disk == DiskState::Diskless)
+        };
+        let volumes = (0..fixed.regions.len() as u16).map(VolumeNumber);
+        let diskless: Vec<VolumeNumber> = volumes.filter(diskless).collect();
         for peer in &fixed.peers {
             if engine.peer(peer.node).0 == ConnState::StandAlone {
                 let id = CommandId(OWN_CONNECT | peer.node.index() as u64);
                 commands.push((id, Command::Connect(peer.node)));
             }
         }
-        for (id, command) in commands {
+        let attach = diskless.into_iter().filter_map(|volume| {
+            let blocks = self.find_metadata(at, volume.index())?;
+            Some((CommandId(OWN | u64::from(volume.0)), Command::Attach(volume, blocks)))
+        });
+        let attach: Vec<_> = attach.collect();
+        for (id, command) in attach.into_iter().chain(commands) {
             self.step(now, at, Event::Command(id, command), net, out);
         }
     }
@@ -611,10 +609,10 @@ impl Host {
         for (slot, read, write) in &self.failing {
             for region in self.slots[*slot].fixed.regions.iter().flatten() {
                 if *read {
-                    self.disk.fail_range(Direction::Read, region.start, region.len);
+                    self.disk.fail_range(Direction::Read, region.start, region.room);
                 }
                 if *write {
-                    self.disk.fail_range(Direction::Write, region.start, region.len);
+                    self.disk.fail_range(Direction::Write, region.start, region.room);
                 }
             }
         }
@@ -647,7 +645,11 @@ impl Host {
                 used.extend(region.filter(|_| attached).map(|region| region.start));
             }
         }
-        self.disk.run_lvm(now, argv, &|id| used.contains(&crate::below::address(id)))
+        let before = self.volume_sizes();
+        let open = |id| used.contains(&crate::below::address(id));
+        let output = self.disk.run_lvm(now, argv, &open);
+        self.note_extended(&before);
+        output
     }
 
     /// An administrator gives full thin pools room for all that they have promised.
@@ -793,9 +795,13 @@ impl Host {
         out: &mut Vec<Out>,
     ) {
         self.clock = now;
+        let extended = std::mem::take(&mut self.slots[at].extended);
         let Some(engine) = &mut self.slots[at].engine else { return };
         let mut actions = std::mem::take(&mut self.actions);
         self.stepping = Some(at);
+        for (volume, blocks) in extended {
+            engine.step(Time(now.0), Event::LowerResized(volume, blocks), &mut actions);
+        }
         engine.step(Time(now.0), event, &mut actions);
         self.stepping = None;
         // A reply may step the engine again (attached, so connect); what the first step asked for
@@ -884,11 +890,7 @@ impl Host {
         lower: Lower,
     ) {
         let slot = &mut self.slots[at];
-        let layout = slot.fixed.regions.get(volume.index()).copied().flatten();
-        if let Some(region) = layout {
-            let layout = Layout::new(region.len, slot.fixed.config.max_peers);
-            slot.count(volume, &lower, layout.bitmap().start, layout.al().start);
-        }
+        slot.count(volume, &lower);
         let slot = &self.slots[at];
         let region = slot.fixed.regions.get(volume.index()).copied().flatten();
         let op = region.and_then(|r| r.map(lower));

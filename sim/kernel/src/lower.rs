@@ -11,19 +11,26 @@ use models::lvm::VolumeId;
 pub struct Region {
     /// First block on the disk, or the address of the logical volume's first block.
     pub start: u64,
-    /// Blocks, internal metadata included.
+    /// Blocks, internal metadata included: the metadata was found, or made, at their end.
     pub len: u64,
+    /// Blocks of the device, which may have been extended since.
+    pub room: u64,
 }
 
 impl Region {
+    /// So many blocks from `start`.
+    pub fn new(start: u64, len: u64) -> Region {
+        Region { start, len, room: len }
+    }
+
     /// The first so many blocks of a logical volume of the host.
     pub fn on_volume(volume: VolumeId, len: u64) -> Region {
-        Region { start: address(volume), len }
+        Region::new(address(volume), len)
     }
 
     /// The request on the disk, or `None` if it leaves the region.
     pub(crate) fn map(self, lower: Lower) -> Option<Op<Page>> {
-        let lv = Lv { start: self.start, len: self.len };
+        let lv = Lv { start: self.start, len: self.room };
         Some(match lower {
             Lower::Read(at) => {
                 Op::Read { start: lv.map(at.start, at.count.into())?, count: at.count }
@@ -96,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_volume_cannot_reach_its_neighbour() {
-        let region = Region { start: 100, len: 10 };
+        let region = Region::new(100, 10);
         assert_eq!(
             region.map(Lower::Read(Blocks::new(8, 2))),
             Some(Op::Read { start: 108, count: 2 })

@@ -88,6 +88,9 @@ pub(crate) struct Slot {
     pub io: Vec<DeviceIo>,
     /// Blocks received and sent, by peer and volume.
     pub traffic: BTreeMap<(NodeId, u16), (u64, u64)>,
+    /// Lower devices that were extended, or are about to be attached, and their blocks: the engine
+    /// is told before anything else.
+    pub extended: Vec<(VolumeNumber, u64)>,
     /// Resyncs: blocks that were out of sync when they began, and when that was.
     pub syncs: BTreeMap<(NodeId, u16), (u64, SimTime)>,
 }
@@ -98,6 +101,7 @@ impl Slot {
             io: vec![DeviceIo::default(); fixed.config.volumes.len()],
             traffic: BTreeMap::new(),
             syncs: BTreeMap::new(),
+            extended: Vec::new(),
             shape: None,
             down_asked: None,
             fixed,
@@ -130,6 +134,7 @@ impl Slot {
         self.io.iter_mut().for_each(|io| *io = DeviceIo::default());
         self.traffic.clear();
         self.syncs.clear();
+        self.extended.clear();
         self.phase = Phase::Gone;
         self.links.clear();
         self.listener = None;
@@ -141,13 +146,20 @@ impl Slot {
 
     /// Does a request to the lower device write to the metadata behind the data?
     pub fn is_metadata(&self, volume: VolumeNumber, lower: &Lower) -> bool {
-        let size = self.fixed.config.volumes.get(volume.index()).map(|volume| volume.size);
-        matches!((lower, size), (Lower::Write { start, .. }, Some(size)) if *start >= size)
+        let data = self.data_of(volume);
+        matches!((lower, data), (Lower::Write { start, .. }, Some(data)) if *start >= data)
+    }
+
+    /// Blocks of the lower device before its metadata, as the engine has it.
+    fn data_of(&self, volume: VolumeNumber) -> Option<u64> {
+        self.engine.as_ref()?.layout(volume).map(|layout| layout.usable())
     }
 
     /// A request to the lower device, for the counters.
-    pub fn count(&mut self, volume: VolumeNumber, lower: &Lower, bitmap: u64, al: u64) {
-        let size = self.fixed.config.volumes.get(volume.index()).map_or(0, |v| v.size);
+    pub fn count(&mut self, volume: VolumeNumber, lower: &Lower) {
+        let layout = self.engine.as_ref().and_then(|engine| engine.layout(volume));
+        let Some((layout, size)) = layout.zip(self.data_of(volume)) else { return };
+        let (bitmap, al) = (layout.bitmap().start, layout.al().start);
         let Some(io) = self.io.get_mut(volume.index()) else { return };
         match lower {
             Lower::Read(at) if at.start < size => io.read += u64::from(at.count),

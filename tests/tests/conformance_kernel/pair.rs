@@ -101,7 +101,7 @@ impl Pair {
             let slot = SlotConfig {
                 minor: 0,
                 config: config.clone(),
-                regions: vec![Some(Region { start: 0, len })],
+                regions: vec![Some(Region::new(0, len))],
                 listen: at(own),
                 peers: vec![SlotPeer { node: id(1 - own), address: at(1 - own) }],
             };

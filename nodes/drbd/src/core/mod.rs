@@ -421,6 +421,11 @@ impl Resource {
             peers: self.conns.iter().enumerate().map(peer).collect(),
         })
     }
+    /// Where things are on the lower device of a volume, as far as it is attached or about to be.
+    pub fn layout(&self, volume: VolumeNumber) -> Option<Layout> {
+        let device = self.devices.get(volume.index())?;
+        (device.disk != DiskState::Diskless).then_some(device.layout)
+    }
     /// Is the block marked out of sync towards the peer, or inside an extent of the activity log?
     pub fn may_differ(&self, volume: VolumeNumber, peer: NodeId, block: u64) -> bool {
         self.devices.get(volume.index()).is_some_and(|device| {

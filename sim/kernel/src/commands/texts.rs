@@ -67,6 +67,8 @@ fn failure(number: u16) -> &'static str {
         111 => Refusal::DiskTooSmall.text(),
         118 => Refusal::MetadataIo.text(),
         123 => Refusal::DiscardImpossible.text(),
+        130 => Refusal::ResizeDuringResync.text(),
+        131 => Refusal::NoPrimary.text(),
         133 => Refusal::ResyncAfterCycle.text(),
         134 => Refusal::PauseIsSet.text(),
         135 => Refusal::PauseIsClear.text(),
@@ -75,6 +77,7 @@ fn failure(number: u16) -> &'static str {
         151 => Refusal::NeedStandalone.text(),
         156 => Refusal::PausedByDependency.text(),
         157 => Refusal::PausedByPeer.text(),
+        170 => Refusal::ImplicitShrink.text(),
         OPEN_DISK => "Can not open backing device.",
         MD_INVALID => {
             "No valid meta-data signature found.\n\n\

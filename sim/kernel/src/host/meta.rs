@@ -63,7 +63,7 @@ impl Host {
     fn superblock(&self, slot: usize, volume: u16) -> Option<(Superblock, Layout)> {
         let fixed = &self.slots[slot].fixed;
         let region = fixed.regions.get(usize::from(volume)).copied().flatten()?;
-        let layout = Layout::new(region.len, fixed.config.max_peers);
+        let layout = self.layout(slot, usize::from(volume))?;
         let page = self.disk.peek(region.start + layout.superblock());
         let block = page.bytes();
         Superblock::decode(&block, &layout).ok().map(|md| (md, layout))
@@ -129,9 +129,11 @@ impl Host {
         let most = args.number::<u8>(5).unwrap_or(1).clamp(1, 31);
         let fixed = &mut self.slots[slot].fixed;
         fixed.config.max_peers = most;
-        let Some(region) = fixed.regions.get(usize::from(volume)).copied().flatten() else {
+        let Some(Some(region)) = fixed.regions.get_mut(usize::from(volume)) else {
             return Exit::fails(1, NOTHING.to_owned());
         };
+        region.len = region.room;
+        let region = *region;
         let config = fixed.config.clone();
         for (start, pages) in Resource::create_md(&config, VolumeNumber(volume), region.len, None) {
             for (block, page) in (start..).zip(pages.iter()) {

@@ -21,10 +21,9 @@ use models::{SimTime, Span};
 
 /// What the engine of the modelled kernel has no command for.
 const CANNOT: &[(&str, &str)] = &[
-    ("check-resize", "resize a volume"),
+    ("check-resize", "move metadata that was left behind"),
     ("del-path", "take a path away"),
     ("rename-resource", "rename a resource"),
-    ("resize", "resize a volume"),
 ];
 
 /// Runs until this at most, where no end was said.
@@ -131,7 +130,7 @@ impl Host {
             "peer-device-options" | "net-options" | "resource-options" | "disk-options" => {
                 self.options(command, &args)
             }
-            "attach" | "detach" | "suspend-io" | "resume-io" | "del-minor" => {
+            "attach" | "detach" | "suspend-io" | "resume-io" | "del-minor" | "resize" => {
                 self.of_minor(command, &args, net, out)
             }
             "outdate" | "invalidate" | "invalidate-remote" | "forget-peer" | "new-current-uuid" => {
@@ -457,6 +456,9 @@ impl Host {
         if command == "attach" {
             return self.attach((slot, volume), args, net, out);
         }
+        if command == "resize" {
+            return self.resize((slot, volume), args);
+        }
         if self.slots[slot].engine.is_none() {
             return over(Ok(()), &object);
         }
@@ -482,9 +484,9 @@ impl Host {
         let object = args.word(0).to_owned();
         let region = self.slots[slot].fixed.regions.get(usize::from(volume)).copied().flatten();
         let path = self.slots[slot].fixed.lower_path(volume);
-        let Some(region) = region.filter(|_| path == args.word(1)) else {
+        if region.is_none() || path != args.word(1) {
             return over(Err(Bad::Failure(OPEN_DISK, None)), &object);
-        };
+        }
         if args.word(3) != "internal" {
             return over(Err(Bad::cannot("use external metadata")), &object);
         }
@@ -510,7 +512,10 @@ impl Host {
         if let Err(bad) = self.raise(slot, net, out) {
             return over(Err(bad), &object);
         }
-        let command = Command::Attach(VolumeNumber(volume), region.len);
+        let Some(end) = self.find_metadata(slot, usize::from(volume)) else {
+            return over(Err(Bad::Failure(OPEN_DISK, None)), &object);
+        };
+        let command = Command::Attach(VolumeNumber(volume), end);
         Begun::Asks(slot, command, object, After::Nothing)
     }
 

@@ -67,7 +67,7 @@ fn res_file(own: usize) -> ResFile {
 fn host(own: usize, id: HostId) -> Host {
     let config = config(own);
     let len = Resource::lower_blocks(BLOCKS, config.max_peers);
-    let region = diskful(own).then_some(Region { start: 0, len });
+    let region = diskful(own).then_some(Region::new(0, len));
     let peers = config.peers.iter().map(|peer| SlotPeer {
         node: peer.node,
         address: SocketAddr::new(ip(peer.node.index()), PORT),

@@ -34,12 +34,13 @@ pub struct Found {
 }
 
 impl Found {
-    /// Reads metadata as an attach does. `size`: blocks of data, as the volume should have.
+    /// Reads metadata as an attach does. `size`: blocks of data that the volume has at least; it
+    /// may have grown just now.
     pub fn read(layout: Layout, size: u64, stored: impl Fn(u64) -> Page) -> Result<Found, String> {
         let bytes = |block| stored(block).bytes();
         let superblock = Superblock::decode(&bytes(layout.superblock()), &layout)
             .map_err(|error| format!("the superblock cannot be read: {error:?}"))?;
-        if superblock.effective_size != 0 && superblock.effective_size != size {
+        if superblock.effective_size != 0 && superblock.effective_size < size {
             let says = superblock.effective_size;
             return Err(format!("the superblock says {says} blocks, the volume has {size}"));
         }

@@ -135,6 +135,7 @@ impl Ledger {
         let Some(block) = self.blocks.get(number as usize) else {
             return match page {
                 Page::Zero => Ok(Judgement::Born),
+                _ if number >= self.added => Ok(Judgement::Unbound),
                 _ => Err(self.wrong(number, page, "zeroes: never written".to_owned())),
             };
         };
@@ -154,7 +155,7 @@ impl Ledger {
             }
             (None, Some(found)) => Ok(Judgement::Version(block.versions[found])),
             (None, None) if *page == Page::Zero && !block.pruned => Ok(Judgement::Born),
-            (None, None) if block.pruned => Ok(Judgement::Unbound),
+            (None, None) if block.pruned || number >= self.added => Ok(Judgement::Unbound),
             (None, None) => {
                 Err(self.wrong(number, page, "zeroes, or any write it was sent".to_owned()))
             }

@@ -68,6 +68,8 @@ pub struct Ledger {
     distrusted: NodeMask,
     acks: u64,
     touched: Vec<u64>,
+    /// Blocks from here on were added later: they hold anything until they are written.
+    added: u64,
 }
 
 impl Ledger {
@@ -82,7 +84,13 @@ impl Ledger {
             distrusted: NodeMask::NONE,
             acks: 0,
             touched: Vec::new(),
+            added: u64::MAX,
         }
+    }
+
+    /// The volume is larger from now on: whatever the storage held from block `from` on is there.
+    pub fn grew(&mut self, from: u64) {
+        self.added = self.added.min(from);
     }
 
     /// The number that a block written by write `number` holds.

@@ -126,6 +126,7 @@ fn resource_of(said: &scenarios::Resource, members: &[(usize, bool)], config: &C
         name: said.name.clone(),
         volumes,
         blocks: said.size / drbd::ids::Blocks::BYTES,
+        sizes: vec![said.size / drbd::ids::Blocks::BYTES; usize::from(said.volumes)],
         quorum: config.quorum != Quorum::Off,
         retries: config.rr_conflict == RrConflict::RetryConnect,
         nodes: members.iter().map(node).collect(),
@@ -176,7 +177,7 @@ fn slot_of(
         let region = match thin {
             Some(lvm) => Some(storage::thin_volume(lvm, &config.name, number, len)),
             None => volume.diskful.then(|| {
-                let region = Region { start: share.blocks, len };
+                let region = Region::new(share.blocks, len);
                 share.blocks += region.len;
                 region
             }),

@@ -162,6 +162,7 @@ impl World {
             Notice::Repl(peer, volume, repl) => {
                 self.replication(at, node, *peer, volume.index(), *repl);
             }
+            Notice::Size(volume, blocks) => self.grew(host, at, volume.index(), *blocks),
             Notice::ResyncDone(peer, volume, stable) => {
                 self.resync_done(at, node, *peer, volume.index(), *stable);
             }
@@ -171,6 +172,21 @@ impl World {
         self.edge(host, at, &notice);
         let (host, resource) = (host as u16, at as u16);
         self.log.add(self.now, Line::Notice { host, resource, notice });
+    }
+
+    /// A device of a host is larger than it was: the VMs on it see that.
+    fn grew(&mut self, host: usize, at: usize, volume: usize, blocks: u64) {
+        let resource = &mut self.resources[at];
+        let before = resource.sizes[volume];
+        if blocks > before {
+            resource.ledgers[volume].grew(before);
+            resource.sizes[volume] = blocks;
+        }
+        let here = |vm: &&mut super::vm::Vm| {
+            let on = (vm.vdi.resource, vm.vdi.volume.index());
+            vm.host == Some(host) && on == (at, volume)
+        };
+        self.vms.iter_mut().filter(here).for_each(|vm| vm.grow(blocks));
     }
 
     /// The event that a notice is, for those who wait for it.

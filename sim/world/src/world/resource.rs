@@ -142,8 +142,10 @@ pub struct Resource {
     pub name: String,
     /// How many volumes.
     pub volumes: usize,
-    /// Blocks of each volume.
+    /// Blocks of each volume, as it was made.
     pub blocks: u64,
+    /// Blocks of each volume that applications have seen.
+    pub sizes: Vec<u64>,
     /// Quorum is asked for.
     pub quorum: bool,
     /// `rr-conflict retry-connect`.

@@ -146,6 +146,13 @@ impl Vm {
         abandoned
     }
 
+    /// Its volume is larger from now on, which it uses unless it was told what to touch.
+    pub fn grow(&mut self, blocks: u64) {
+        if self.io.span == 0 {
+            self.span = self.span.max(blocks);
+        }
+    }
+
     /// Blocks that it may touch, from 0.
     pub fn span(&self) -> u64 {
         self.span

@@ -36,7 +36,7 @@ fn kernel(own: usize) -> Host {
     };
     let slot = SlotConfig {
         config,
-        regions: vec![Some(Region { start: 0, len })],
+        regions: vec![Some(Region::new(0, len))],
         listen: at(own),
         peers: vec![SlotPeer { node: node(1 - own), address: at(1 - own) }],
         minor: 1_000,
