@@ -22,9 +22,9 @@ impl Resource {
         self.conns[c].lingers = Some(self.now.plus_ms(self.config.ping_timeout_ms));
     }
 
-    /// Both ends agreed that this one leaves. The link stays as above, or its end could overtake the
-    /// commit: the peer would take the leaver for lost, and might freeze without its vote. `reply`
-    /// waits until it is over.
+    /// Both ends agreed that this one leaves. The link stays as above, or its end could overtake
+    /// the commit: the peer would take the leaver for lost, and might freeze without its vote.
+    /// `reply` waits until it is over.
     pub(super) fn leave(&mut self, c: usize, reply: Option<CommandId>) {
         self.lost(c, ConnState::Disconnecting);
         self.conns[c].leaving = reply;

@@ -90,8 +90,8 @@ fn the_only_copy_of_a_primary_is_not_outdated() {
     assert_eq!(c.disk(0), DiskState::UpToDate, "{}", c.status());
 }
 
-/// Goal: who leaves a Primary that is gone is not Outdated by it: nobody agreed to anything. Method:
-/// the link breaks before the Primary hears that it is to be left; once after it has agreed.
+/// Goal: who leaves a Primary that is gone is not Outdated by it: nobody agreed to anything.
+/// Method: the link breaks before the Primary hears that it is to be left; once after it agreed.
 #[test]
 fn who_leaves_a_primary_that_is_gone_is_not_outdated() {
     for agrees in [false, true] {

@@ -7,7 +7,8 @@
 //!
 //! A seed belongs to a [`Family`] (chance picks it, or the user), draws a shape (`shape`: hosts,
 //! resources, options, VMs), the kinds of fault that exist and when they strike (`events`, `rows`),
-//! faults that are aimed at edges of states (`aim`), and what administrators do meanwhile (`admin`).
+//! faults that are aimed at edges of states (`aim`), and what administrators do meanwhile
+//! (`admin`).
 //!
 //! **Fault budget**, so that a red run means a bug:
 //! * with quorum (a majority), power, crashes, freezes and networks may fail anywhere and together,
