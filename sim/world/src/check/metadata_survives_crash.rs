@@ -40,7 +40,8 @@ impl Found {
         let bytes = |block| stored(block).bytes();
         let superblock = Superblock::decode(&bytes(layout.superblock()), &layout)
             .map_err(|error| format!("the superblock cannot be read: {error:?}"))?;
-        if superblock.effective_size != 0 && superblock.effective_size < size {
+        let possible = size..=layout.usable();
+        if superblock.effective_size != 0 && !possible.contains(&superblock.effective_size) {
             let says = superblock.effective_size;
             return Err(format!("the superblock says {says} blocks, the volume has {size}"));
         }
@@ -144,7 +145,7 @@ mod tests {
         let (layout, mut disk) = made();
         let found = read(layout, &disk).expect("it was just made");
         assert!(found.is_consistent() && found.current().same(Uuid(1 << 40)));
-        assert!(Found::read(layout, SIZE - 1, |block| disk[&block].clone()).is_err());
+        assert!(Found::read(layout, SIZE + 1, |block| disk[&block].clone()).is_err());
         disk.insert(layout.superblock(), Page::Stamp(7));
         assert!(read(layout, &disk).is_err());
     }
