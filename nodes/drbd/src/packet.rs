@@ -205,7 +205,7 @@ pub struct TwopcReply {
     pub weak: NodeMask,
     /// Volumes of which a Primary has no good data. (Ours: DRBD has one answer for all volumes.)
     pub incapable: VolumeMask,
-    /// Nodes of which a Primary has the only good copy of a volume. (Ours.)
+    /// Nodes of which a Primary has the only good copy, of each volume. (Ours.)
     pub relied_on: NodeMask,
     /// Of a resize, `max_possible_size`: the blocks that all copies have room for; `None`: nothing
     /// limits it.
@@ -236,7 +236,7 @@ pub struct TwopcCommit {
     pub primary_incapable: bool,
     /// Volumes of which it has none, while it has of others.
     pub incapable: VolumeMask,
-    /// Nodes of which it has the only good copy of a volume.
+    /// Nodes of which it has the only good copy, of each volume.
     pub relied_on: NodeMask,
     /// Of a resize, `exposed_size`: the new size in blocks, 0 for any other change.
     pub size: u64,

@@ -222,7 +222,8 @@ impl Resource {
     }
 
     pub(super) fn receive_state(&mut self, c: usize, v: usize, state: PeerState) {
-        self.conns[c].volumes[v].behind = state.disk < DiskState::DUnknown;
+        let behind = matches!(state.disk, DiskState::Inconsistent | DiskState::Outdated);
+        self.conns[c].volumes[v].behind = behind;
         let first = self.conns[c].volumes[v].state.replace(state).is_none();
         if let Some(greeting) = self.conns[c].greeting.as_mut() {
             greeting.states += usize::from(first);

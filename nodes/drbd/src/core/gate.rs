@@ -21,6 +21,8 @@ const MAX_DATA: u32 = 256;
 const MAX_DISCARD: u32 = 32_768;
 /// Generations of a history at most, on the wire as on disk.
 const MAX_HISTORY: usize = 32;
+/// Blocks of a volume at most: 1 PiB, as of DRBD 9.
+const MAX_SIZE: u64 = 1 << 38;
 /// No stream gets there; positions beyond could not be counted on.
 const MAX_DAGTAG: u64 = 1 << 62;
 
@@ -40,10 +42,14 @@ impl Resource {
         use Packet::*;
         let conn = &self.conns[c];
         match packet {
-            Ping | PingAck | Disconnect | TwopcVote(..) | TwopcCommit(_) | TwopcAbort(_) => Ok(()),
+            Ping | PingAck | Disconnect | TwopcVote(..) | TwopcAbort(_) => Ok(()),
+            TwopcCommit(commit) => size(commit.size),
             TwopcPrepare(request) => transaction(request),
             PeerDagtag { dagtag, .. } | Dagtag(dagtag) => position(*dagtag),
-            Sizes(volume, _) => self.device(*volume).map(|_| ()),
+            Sizes(volume, sizes) => {
+                self.device(*volume)?;
+                [sizes.disk, sizes.user, sizes.current].into_iter().try_for_each(size)
+            }
             Uuids(volume, uuids) => self.device(*volume).and_then(|_| generations(uuids)),
             CurrentUuid { volume, .. } => self.device(*volume).map(|_| ()),
             State(volume, state) => {
@@ -81,7 +87,10 @@ impl Resource {
             OvResult { volume, at, .. } => self.range(*volume, *at, MAX_DATA),
             OutOfSync { volume, at } => self.range(*volume, *at, u32::MAX),
             // It may overtake what makes this copy larger.
-            PeersInSync { volume, .. } => self.device(*volume).map(|_| ()),
+            PeersInSync { volume, at, .. } => {
+                self.device(*volume)?;
+                size(at.start)
+            }
             Bitmap { volume, words } => self.whole_bitmap(*volume, words),
             WriteAck { id, .. } | NegAck { id } => self.awaits_ack(conn.node, id.0),
             DataReply { id, payload } => self.awaits_read(conn.node, id.0, Some(payload)),
@@ -172,6 +181,10 @@ impl Resource {
 
 fn full(at: Blocks, pages: &Payload) -> Result<(), &'static str> {
     (pages.len() == at.count as usize).then_some(()).ok_or("data of another size")
+}
+
+fn size(blocks: u64) -> Result<(), &'static str> {
+    (blocks <= MAX_SIZE).then_some(()).ok_or("a size that no volume has")
 }
 
 fn position(dagtag: Dagtag) -> Result<(), &'static str> {

@@ -26,8 +26,11 @@ impl Resource {
     /// the commit: the peer would take the leaver for lost, and might freeze without its vote.
     /// `reply` waits until it is over.
     pub(super) fn leave(&mut self, c: usize, reply: Option<CommandId>) {
-        self.lost(c, ConnState::Disconnecting);
         self.conns[c].leaving = reply;
+        if !self.conns[c].linked {
+            return self.stand_alone(c);
+        }
+        self.lost(c, ConnState::Disconnecting);
         self.conns[c].lingers = Some(self.now.plus_ms(self.config.ping_timeout_ms));
     }
 

@@ -97,11 +97,11 @@ impl Resource {
         here || self.conns.iter().any(serves)
     }
 
-    /// Peers that hold the only good copy of a volume.
+    /// Peers that hold the only good copy, of each volume.
     pub(super) fn sole_copies(&self) -> NodeMask {
         let sole = |conn: &&Conn| {
             let of = |v| self.serves(conn, v) && !self.good_copy_beside(v, Some(conn.node));
-            (0..self.devices.len()).any(of)
+            (0..self.devices.len()).all(of)
         };
         self.conns.iter().filter(sole).fold(NodeMask::NONE, |mask, conn| mask.with(conn.node))
     }

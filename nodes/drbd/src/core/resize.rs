@@ -236,6 +236,14 @@ impl Resource {
         let theirs = sizes.disk != 0 && sizes.disk < own;
         let mine = device.is_attached() && sizes.current > room;
         let grows = sizes.current > own;
+        if grows && device.disk == DiskState::Attaching {
+            // What its metadata says is not known yet: the handshake is tried again.
+            return if greets {
+                self.refuse_greeting(c, Refusal::HandshakeRetry)
+            } else {
+                self.retry_link(c)
+            };
+        }
         match (theirs || mine, greets) {
             (true, true) => {
                 reach!(self, ResizeTooSmall);
@@ -407,7 +415,8 @@ impl Resource {
         device.add_blocks(old, metadata, no_resync);
         if before == after {
             device.bm_dirty.extend(after.bitmap_pages(old, to - 1));
-            return self.set_stage(v, Stage::Bitmap);
+            self.set_stage(v, Stage::Bitmap);
+            return self.write_bitmap(v);
         }
         device.layout = after;
         device.al.restart();
@@ -493,7 +502,8 @@ impl Resource {
     pub(super) fn size_attached(&mut self, v: usize, known: u64) {
         let device = &mut self.devices[v];
         let agreed = std::mem::replace(&mut device.md.effective_size, device.size);
-        if agreed == 0 || agreed >= known {
+        // Without the room it stays as it is, and its peers find it too small.
+        if agreed == 0 || agreed >= known || device.room(self.config.max_peers) < known {
             return self.md_sync(v, Work::Attached(v));
         }
         reach!(self, ResizeAtAttach);

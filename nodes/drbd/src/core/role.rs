@@ -521,7 +521,7 @@ impl Resource {
         for c in 0..self.conns.len() {
             if self.conns[c].connected() {
                 self.want(Purpose::Disconnect(self.conns[c].node, None));
-            } else {
+            } else if self.conns[c].lingers.is_none() {
                 self.stand_alone(c);
             }
         }

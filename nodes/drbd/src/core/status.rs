@@ -348,6 +348,7 @@ impl Resource {
     /// Taken for Outdated, it would not count for quorum.
     pub(super) fn may_have_caught_up(&mut self, v: usize, node: NodeId) {
         let Some(c) = self.conn_of(node).filter(|c| !self.conns[*c].connected()) else { return };
+        self.conns[c].volumes[v].behind = false;
         let outdated = self.devices[v].md.peer(node).flags.has(PeerFlags::OUTDATED);
         if self.role == Role::Primary || !self.conns[c].config.diskful {
             return;

@@ -284,3 +284,17 @@ pub fn deed(c: &mut Cluster, n: usize) -> Vec<(usize, CommandId)> {
     c.extend_all(LARGER);
     vec![(n, c.command(n, Command::Resize(V, PLAIN)))]
 }
+
+/// Goal: a resize that moves no metadata is answered, though nothing else happens. Topology: a
+/// Primary alone, with room for two steps.
+#[test]
+fn a_primary_alone_grows_twice() {
+    let mut c = up(&[true]);
+    c.promote(0);
+    c.extend_all(LARGER);
+    for size in [Some(SIZE + 64), None] {
+        assert_eq!(resize(&mut c, 0, Resize { size, ..PLAIN }), Ok(()), "{size:?}");
+    }
+    c.settle();
+    c.assert_all_as_large(LARGER);
+}

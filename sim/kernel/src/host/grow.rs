@@ -42,17 +42,27 @@ impl Host {
     /// Lower devices that are larger than before: the engines on them hear of it.
     pub(super) fn note_extended(&mut self, before: &BTreeMap<u64, u64>) {
         let after = self.volume_sizes();
-        for slot in &mut self.slots {
-            for (number, region) in (0u16..).zip(&mut slot.fixed.regions) {
-                let Some(region) = region else { continue };
-                let old = before.get(&region.start).copied().unwrap_or(0);
-                let Some(new) = after.get(&region.start).filter(|new| **new > old) else {
+        for slot in 0..self.slots.len() {
+            for volume in 0..self.slots[slot].fixed.regions.len() {
+                let Some(start) = self.slots[slot].fixed.regions[volume].map(|r| r.start) else {
                     continue;
                 };
-                region.room = *new;
-                slot.extended.push((VolumeNumber(number), *new));
+                let old = before.get(&start).copied().unwrap_or(0);
+                if let Some(new) = after.get(&start).filter(|new| **new > old) {
+                    self.extend(slot, volume, *new);
+                }
             }
         }
+    }
+
+    fn extend(&mut self, slot: usize, volume: usize, room: u64) {
+        // Metadata may have moved since it was looked for last; soon nobody knows where to.
+        let end = self.metadata_end(slot, volume);
+        let slot = &mut self.slots[slot];
+        let Some(region) = &mut slot.fixed.regions[volume] else { return };
+        region.len = end.unwrap_or(region.len);
+        region.room = room;
+        slot.extended.push((VolumeNumber(volume as u16), room));
     }
 
     /// Blocks of a volume's lower device that its metadata is at the end of: all there are now, or
@@ -95,7 +105,11 @@ impl Host {
             return over(Err(Bad::State(Refusal::NoDisk)), &object);
         }
         let resize = Resize {
-            size: size.flatten().map(|bytes| bytes / Blocks::BYTES).filter(|size| *size > 0),
+            // 0 is no limit; a size below a block is one.
+            size: size
+                .flatten()
+                .filter(|bytes| *bytes > 0)
+                .map(|bytes| (bytes / Blocks::BYTES).max(1)),
             assume_clean: args.has("assume-clean"),
             assume_peer_has_space: args.has("assume-peer-has-space"),
         };

@@ -1,8 +1,9 @@
 //! What administrators do meanwhile, in one plan of four: pause a resync, hold I/O for a snapshot,
 //! verify, take a link down. With it come options that matter to these alone.
 //!
-//! Each is undone by the same hand; and once more when the plan heals, because the host may have
-//! been down or frozen then.
+//! What lasts is undone by the same hand; and once more when the plan heals, because the host may
+//! have been down or frozen then. Without quorum they only verify and pause resyncs: a link that is
+//! taken down may split brain there.
 
 use super::SECOND;
 use super::events::{Plan, lasts};
@@ -42,7 +43,9 @@ pub(super) fn options(luck: &Luck, scenario: &mut Scenario) {
 pub(super) fn draw(luck: &Luck, plan: &mut Plan) -> Vec<Step> {
     let mut undone = BTreeSet::new();
     let mut which = luck.fork("admin-deeds");
-    for deed in DEEDS.into_iter().filter(|_| which.coin()) {
+    let harmless = |deed: &&str| plan.quorum || matches!(*deed, "pause-sync" | "verify");
+    let deeds: Vec<&str> = DEEDS.into_iter().filter(|_| which.coin()).filter(harmless).collect();
+    for deed in deeds {
         let mut luck = luck.fork("admin-deed").fork(deed);
         let mean = [10, 20, 40][luck.below(3) as usize];
         let mut at = 3 * SECOND + luck.exponential(models::Span::secs(mean)).0;
