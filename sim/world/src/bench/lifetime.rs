@@ -44,6 +44,10 @@ fn resource(name: &str, diskful: [&str; 2], tiebreaker: &str) -> Resource {
         options: BTreeMap::from([
             option("quorum", "majority"),
             option("on-no-quorum", "suspend-io"),
+            // With DRBD's defaults a copy is behind for as long as applications write.
+            option("c-min-rate", "0"),
+            option("c-fill-target", "20480"),
+            option("resync-rate", "20480"),
         ]),
     }
 }
