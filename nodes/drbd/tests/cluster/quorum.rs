@@ -61,12 +61,9 @@ fn nobody_has_quorum_without_the_tie_breaker() {
     c.assert_all_good();
 }
 
-/// Goal: a copy that is behind, and that a Primary had quorum with, does not make up another quorum
-/// with older data. Topology: three copies. Method: the first resync after a power loss is under
-/// way when its source becomes Primary and writes; the target loses power again and comes up beside
-/// the copy that was away; then the Primary is there again.
-#[test]
-fn a_half_resynced_copy_remembers_whom_it_had_quorum_with() {
+/// Three copies: the third is cut off, and the first resync of the second after a power loss is
+/// under way when its source becomes Primary and writes. Then the target loses power again.
+fn half_resynced() -> Cluster {
     let mut c = up(&[true, true, true]);
     c.promote(0);
     c.crash(1);
@@ -80,6 +77,16 @@ fn a_half_resynced_copy_remembers_whom_it_had_quorum_with() {
     c.promote(0);
     c.put(0, 200, 9);
     c.crash(1);
+    c
+}
+
+/// Goal: a copy that is behind, and that a Primary had quorum with, does not make up another quorum
+/// with older data. Topology: three copies. Method: the first resync after a power loss is under
+/// way when its source becomes Primary and writes; the target loses power again and comes up beside
+/// the copy that was away; then the Primary is there again.
+#[test]
+fn a_half_resynced_copy_remembers_whom_it_had_quorum_with() {
+    let mut c = half_resynced();
     c.isolate(0);
     c.mend(1, 2);
     c.boot(1);
@@ -96,19 +103,7 @@ fn a_half_resynced_copy_remembers_whom_it_had_quorum_with() {
 /// Goal: as above, but who it had quorum with is forgotten.
 #[test]
 fn a_half_resynced_copy_does_not_wait_for_a_forgotten_peer() {
-    let mut c = up(&[true, true, true]);
-    c.promote(0);
-    c.crash(1);
-    (0..100).for_each(|block| _ = c.put(0, block, 1));
-    c.close(0);
-    c.settle();
-    c.isolate(2);
-    c.boot(1);
-    c.until("a resync", |c| c.repl(1, 0) == ReplState::SyncTarget && c.quorum(0));
-    c.hold((1, 0, Stream::Data));
-    c.promote(0);
-    c.put(0, 200, 9);
-    c.crash(1);
+    let mut c = half_resynced();
     c.crash(0);
     c.mend(1, 2);
     c.boot(1);
